@@ -1,0 +1,67 @@
+//! `fork(2)`, the C library's, and what belongs to it.
+#![expect(unsafe_code, reason = "after fork only the calling thread exists in the child")]
+
+use crate::Errno;
+
+/// Which of the two processes this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fork {
+    /// The new one.
+    Child,
+    /// The old one, and the pid of its new child.
+    Parent(i32),
+}
+
+/// `fork`: makes a copy of this process with the calling thread alone.
+///
+/// It is the C library's `fork`, never a bare `clone`: the library gives the child a robust list
+/// of its own and runs the `pthread_atfork` handlers, on which [`robust`](crate::robust) relies.
+///
+/// # Safety
+///
+/// If the process has more than one thread, the child may call only async-signal-safe functions
+/// (no allocation, no lock, no panic) until it ends or executes another program: what the other
+/// threads held is held for ever there. See [`thread_count`].
+///
+/// # Errors
+///
+/// [`Errno::AGAIN`] when no more processes may be made, [`Errno::NOMEM`] when memory is short.
+pub unsafe fn fork() -> Result<Fork, Errno> {
+    // SAFETY: the caller keeps to what the child may do.
+    match unsafe { libc::fork() } {
+        -1 => Err(crate::last_errno()),
+        0 => Ok(Fork::Child),
+        pid => Ok(Fork::Parent(pid)),
+    }
+}
+
+/// How many threads this process has, from `/proc/self/status`.
+///
+/// # Errors
+///
+/// [`Errno::NOENT`] where `/proc` is not mounted.
+///
+/// # Examples
+///
+/// ```
+/// let before = mp_sys::fork::thread_count().unwrap();
+/// let (hold, held) = std::sync::mpsc::channel::<()>();
+/// let thread = std::thread::spawn(move || held.recv());
+/// assert_eq!(mp_sys::fork::thread_count(), Ok(before + 1));
+/// drop(hold);
+/// thread.join().unwrap().unwrap_err();
+/// ```
+pub fn thread_count() -> Result<usize, Errno> {
+    let status = std::fs::read_to_string("/proc/self/status")
+        .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+    let count = status.lines().find_map(|line| line.strip_prefix("Threads:"));
+    count.and_then(|count| count.trim().parse().ok()).ok_or(Errno::IO)
+}
+
+/// `_exit`: ends the process at once, with no destructor, no `atexit` handler and no flushing.
+///
+/// The way out of a forked child that shares its parent's buffers.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit(2) has no precondition.
+    unsafe { libc::_exit(code) }
+}

@@ -1,0 +1,20 @@
+#![doc = include_str!("../README.md")]
+
+pub mod fd_table;
+pub mod fork;
+pub mod futex;
+pub mod memfd;
+pub mod pidfd;
+pub mod poll;
+pub mod robust;
+pub mod socket;
+
+mod deadline;
+
+pub use deadline::Deadline;
+pub use rustix::io::Errno;
+
+/// The error of the C library call that has just failed.
+fn last_errno() -> Errno {
+    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
+}

@@ -1,0 +1,111 @@
+//! `socketpair(2)`, `sendmsg(2)`, `recvmsg(2)`: bytes and descriptors between processes.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, SendAncillaryBuffer,
+    SendAncillaryMessage, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+};
+
+use crate::Errno;
+
+pub use rustix::net::{RecvFlags, ReturnFlags, SendFlags};
+
+/// The most descriptors that one message carries: the kernel's `SCM_MAX_FD`.
+pub const FDS_MAX: usize = 253;
+
+/// Room for the control message of [`FDS_MAX`] descriptors.
+const CONTROL: usize = rustix::cmsg_space!(ScmRights(FDS_MAX));
+
+/// `socketpair(AF_UNIX, SOCK_STREAM)`: two connected ends, close-on-exec.
+///
+/// # Errors
+///
+/// [`Errno::MFILE`] or [`Errno::NFILE`] when descriptors run out.
+pub fn stream_pair() -> Result<(OwnedFd, OwnedFd), Errno> {
+    socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+}
+
+/// `socketpair(AF_UNIX, SOCK_SEQPACKET)`: as [`stream_pair`], and each send is one receive.
+///
+/// # Errors
+///
+/// As [`stream_pair`].
+pub fn packet_pair() -> Result<(OwnedFd, OwnedFd), Errno> {
+    socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+}
+
+/// `sendmsg(MSG_NOSIGNAL)`: sends `bytes`, with `fds` attached to the first of them.
+///
+/// Returns how many bytes went; on a packet socket that is all of them. The descriptors went if
+/// the call succeeds. Retries when a signal interrupts.
+///
+/// # Blocking
+///
+/// Waits for room in the socket, which the peer makes by receiving; if the peer dies it
+/// *reports* [`Errno::PIPE`]. With [`SendFlags::DONTWAIT`] in `flags` it never waits.
+///
+/// # Errors
+///
+/// [`Errno::PIPE`] or [`Errno::CONNRESET`] when the peer is gone, [`Errno::AGAIN`] when it would
+/// wait and may not, [`Errno::INVAL`] for more than [`FDS_MAX`] descriptors.
+pub fn send(
+    socket: impl AsFd,
+    bytes: &[IoSlice<'_>],
+    fds: &[BorrowedFd<'_>],
+    flags: SendFlags,
+) -> Result<usize, Errno> {
+    if fds.len() > FDS_MAX {
+        return Err(Errno::INVAL);
+    }
+    let mut space = [MaybeUninit::uninit(); CONTROL];
+    let mut control = SendAncillaryBuffer::new(if fds.is_empty() { &mut [] } else { &mut space });
+    if !fds.is_empty() {
+        control.push(SendAncillaryMessage::ScmRights(fds));
+    }
+    rustix::io::retry_on_intr(|| sendmsg(&socket, bytes, &mut control, flags | SendFlags::NOSIGNAL))
+}
+
+/// What one [`recv`] brought.
+#[derive(Debug)]
+pub struct Received {
+    /// How many bytes; 0 is the end of the stream.
+    pub bytes: usize,
+    /// [`ReturnFlags::TRUNC`]: the packet was longer than the buffer. [`ReturnFlags::CTRUNC`]:
+    /// descriptors were lost because this process may open no more.
+    pub flags: ReturnFlags,
+}
+
+/// `recvmsg(MSG_CMSG_CLOEXEC)`: receives bytes into `buffer`, and descriptors onto the end of
+/// `fds`. Retries when a signal interrupts.
+///
+/// # Blocking
+///
+/// Waits for the peer to send; if it dies the call *reports* the end (0 bytes). With
+/// [`RecvFlags::DONTWAIT`] it never waits.
+///
+/// # Errors
+///
+/// [`Errno::AGAIN`] when it would wait and may not, [`Errno::CONNRESET`] when the peer died with
+/// bytes of ours unread.
+pub fn recv(
+    socket: impl AsFd,
+    buffer: &mut [u8],
+    fds: &mut Vec<OwnedFd>,
+    flags: RecvFlags,
+) -> Result<Received, Errno> {
+    let mut space = [MaybeUninit::uninit(); CONTROL];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut parts = [IoSliceMut::new(buffer)];
+    let message = rustix::io::retry_on_intr(|| {
+        recvmsg(&socket, &mut parts, &mut control, flags | RecvFlags::CMSG_CLOEXEC)
+    })?;
+    for part in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(received) = part {
+            fds.extend(received);
+        }
+    }
+    Ok(Received { bytes: message.bytes, flags: message.flags })
+}
