@@ -1,0 +1,97 @@
+//! A stretch of shared bytes, reached by copies.
+#![expect(unsafe_code, reason = "turns checked offsets into addresses")]
+
+use crate::copy::{copy_in, copy_out};
+use crate::{Error, Region};
+
+/// A stretch of a [`Region`]'s bytes.
+///
+/// Others may write them at any time, so they are never seen through a reference: they are
+/// copied in and out. What a copy brings may be a mixture of an old and a new state, unless a
+/// lock or a protocol rules that out.
+///
+/// # Examples
+///
+/// ```
+/// use mp_shm::{Error, Kind, Region};
+///
+/// let window = Region::create(Kind::new(*b"demo"), 100, 0)?.window(10, 20)?;
+/// window.write(15, b"tail.")?;
+/// let mut bytes = [0; 5];
+/// window.read(15, &mut bytes)?;
+/// assert_eq!(&bytes, b"tail.");
+/// assert!(matches!(window.write(16, b"tail."), Err(Error::OutOfBounds { .. })));
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Window {
+    // INVARIANT (window): `len` bytes from `start` on lie in the mapped payload of `region`.
+    region: Region,
+    start: *mut u8,
+    len: usize,
+}
+
+// SAFETY: a region (Send + Sync) and a pointer into it, through which bytes are only copied by
+// accesses that may race (`copy`).
+unsafe impl Send for Window {}
+// SAFETY: as above.
+unsafe impl Sync for Window {}
+
+impl Window {
+    /// `offset` and `len` have been checked by [`Region::window`].
+    pub(crate) fn at(region: Region, offset: usize, len: usize) -> Window {
+        // SAFETY: INVARIANT (window), so the addition stays within the mapping.
+        let start = unsafe { region.payload().add(offset) };
+        Window { region, start, len }
+    }
+
+    /// The number of bytes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The region in which the bytes lie.
+    pub fn region(&self) -> &Region {
+        &self.region
+    }
+
+    /// Copies the bytes from `at` on into `to`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfBounds`]; then `to` is as before.
+    #[inline]
+    pub fn read(&self, at: usize, to: &mut [u8]) -> Result<(), Error> {
+        let from = self.check(at, to.len())?;
+        // SAFETY: INVARIANT (window) and the check; a window gives out no references.
+        unsafe { copy_out(from, to) };
+        Ok(())
+    }
+
+    /// Copies `from` over the bytes from `at` on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfBounds`]; then nothing is written.
+    #[inline]
+    pub fn write(&self, at: usize, from: &[u8]) -> Result<(), Error> {
+        let to = self.check(at, from.len())?;
+        // SAFETY: INVARIANT (window) and the check; a window gives out no references.
+        unsafe { copy_in(from, to) };
+        Ok(())
+    }
+
+    #[inline]
+    fn check(&self, at: usize, len: usize) -> Result<*mut u8, Error> {
+        match at.checked_add(len) {
+            // SAFETY: INVARIANT (window): `at <= self.len`.
+            Some(end) if end <= self.len => Ok(unsafe { self.start.add(at) }),
+            _ => Err(Error::OutOfBounds { offset: at, len, size: self.len }),
+        }
+    }
+}

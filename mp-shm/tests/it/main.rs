@@ -1,0 +1,3 @@
+//! The public behaviour of mp-shm.
+
+mod region;
