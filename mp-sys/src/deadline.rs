@@ -21,6 +21,7 @@ const NANOS_PER_SEC: u64 = 1_000_000_000;
 /// assert!(!soon.has_passed());
 /// assert!(Deadline::after(Duration::ZERO).has_passed());
 /// assert!(!Deadline::after(Duration::MAX).has_passed(), "saturates, never wraps");
+/// assert_eq!(Deadline::from_nanos(soon.as_nanos()), soon, "can be written down and read");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline {
@@ -39,6 +40,16 @@ impl Deadline {
     pub fn after(timeout: Duration) -> Deadline {
         let ahead = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
         Deadline { nanos: Deadline::now().nanos.saturating_add(ahead) }
+    }
+
+    /// The moment as nanoseconds of the monotonic clock, for writing it where others read it.
+    pub fn as_nanos(self) -> u64 {
+        self.nanos
+    }
+
+    /// The moment that another process of this machine has written down.
+    pub fn from_nanos(nanos: u64) -> Deadline {
+        Deadline { nanos }
     }
 
     /// How long it is until then; zero when it has passed.
