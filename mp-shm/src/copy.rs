@@ -20,27 +20,47 @@ const WORD: usize = size_of::<u64>();
 /// `from` points at that many mapped, readable bytes, which this thread holds no reference into.
 #[inline]
 pub(crate) unsafe fn copy_out(from: *const u8, to: &mut [u8]) {
+    // SAFETY: the caller's promise for `from`; `to` is a slice of that length.
+    unsafe { copy_out_raw(from, to.as_mut_ptr(), to.len()) }
+}
+
+/// Copies `len` bytes out of shared memory, to where there may be no values yet.
+///
+/// # Safety
+///
+/// As [`copy_out`] for `from`; `to` points at `len` writable private bytes.
+#[inline]
+pub(crate) unsafe fn copy_out_raw(from: *const u8, to: *mut u8, len: usize) {
     #[cfg(target_arch = "x86_64")]
-    if to.len() >= BULK {
-        // SAFETY: the caller's promise for `from`; `to` is a slice of that length.
-        return unsafe { string_copy(from, to.as_mut_ptr(), to.len()) };
+    if len >= BULK {
+        // SAFETY: the caller's promises.
+        return unsafe { string_copy(from, to, len) };
     }
-    let (head, words) = split(from, to.len());
-    let (bytes, rest) = to.split_at_mut(head);
-    let (whole, tail) = rest.split_at_mut(words * WORD);
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        // SAFETY: `at < head <= to.len()`.
-        *byte = unsafe { byte_at(from, at) }.load(Ordering::Relaxed);
+    let (head, words) = split(from, len);
+    let tail = head + words * WORD;
+    for at in (0..head).chain(tail..len) {
+        // SAFETY: `at < len`.
+        let byte = unsafe { byte_at(from, at) }.load(Ordering::Relaxed);
+        // SAFETY: `at < len`, so within the private bytes.
+        unsafe { write_at(to, at, byte) };
     }
-    for (at, word) in whole.chunks_exact_mut(WORD).enumerate() {
+    for at in (head..tail).step_by(WORD) {
         // SAFETY: the word lies within the copy, and `split` put `head` at an aligned address.
-        let shared = unsafe { word_at(from, head + at * WORD) };
-        word.copy_from_slice(&shared.load(Ordering::Relaxed).to_ne_bytes());
+        let word = unsafe { word_at(from, at) }.load(Ordering::Relaxed);
+        // SAFETY: `at + WORD <= len`, so within the private bytes.
+        unsafe { write_at(to, at, word.to_ne_bytes()) };
     }
-    for (at, byte) in tail.iter_mut().enumerate() {
-        // SAFETY: the last bytes of the copy.
-        *byte = unsafe { byte_at(from, head + words * WORD + at) }.load(Ordering::Relaxed);
-    }
+}
+
+/// # Safety
+///
+/// A `T` fits at `base + at`, within writable private bytes.
+#[inline]
+unsafe fn write_at<T: Copy>(base: *mut u8, at: usize, value: T) {
+    // SAFETY: within the same private bytes, by contract.
+    let to = unsafe { base.add(at) };
+    // SAFETY: writable, by contract, and an unaligned write asks for no more.
+    unsafe { to.cast::<T>().write_unaligned(value) };
 }
 
 /// Copies `from` into shared memory.

@@ -1,7 +1,9 @@
 //! A stretch of shared bytes, reached by copies.
 #![expect(unsafe_code, reason = "turns checked offsets into addresses")]
 
-use crate::copy::{copy_in, copy_out};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::copy::{copy_in, copy_out, copy_out_raw};
 use crate::{Error, Region};
 
 /// A stretch of a [`Region`]'s bytes.
@@ -84,6 +86,70 @@ impl Window {
         // SAFETY: INVARIANT (window) and the check; a window gives out no references.
         unsafe { copy_in(from, to) };
         Ok(())
+    }
+
+    /// Copies the `len` bytes from `at` on to the end of `to`, without zeroing the room first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfBounds`]; then `to` is as before.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mp_shm::{Kind, Region};
+    ///
+    /// let window = Region::create(Kind::new(*b"demo"), 8, 0)?.window(0, 8)?;
+    /// window.store(0, u64::from_le_bytes(*b"a.window"))?;
+    /// let mut text = b"through ".to_vec();
+    /// window.append(0, 8, &mut text)?;
+    /// assert_eq!(text, b"through a.window");
+    /// assert!(window.append(1, 8, &mut text).is_err());
+    /// # Ok::<(), mp_shm::Error>(())
+    /// ```
+    #[inline]
+    pub fn append(&self, at: usize, len: usize, to: &mut Vec<u8>) -> Result<(), Error> {
+        let from = self.check(at, len)?;
+        to.reserve(len);
+        let end = to.len() + len;
+        // SAFETY: INVARIANT (window) and the check for `from`; the spare room is `len` bytes long
+        // at least, by `reserve`.
+        unsafe { copy_out_raw(from, to.spare_capacity_mut().as_mut_ptr().cast(), len) };
+        // SAFETY: the capacity suffices, and the copy has written all the bytes up to `end`.
+        unsafe { to.set_len(end) };
+        Ok(())
+    }
+
+    /// Reads the aligned word at `at`, in one load. Relaxed: the order comes from the lock or the
+    /// commit that published it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfBounds`] or [`Error::Misaligned`].
+    #[inline]
+    pub fn load(&self, at: usize) -> Result<u64, Error> {
+        Ok(self.word(at)?.load(Ordering::Relaxed))
+    }
+
+    /// Writes the aligned word at `at`, in one store. Relaxed, as [`load`](Window::load).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfBounds`] or [`Error::Misaligned`].
+    #[inline]
+    pub fn store(&self, at: usize, word: u64) -> Result<(), Error> {
+        self.word(at)?.store(word, Ordering::Relaxed);
+        Ok(())
+    }
+
+    #[inline]
+    fn word(&self, at: usize) -> Result<&AtomicU64, Error> {
+        let word = self.check(at, size_of::<u64>())?.cast::<u64>();
+        if !word.is_aligned() {
+            return Err(Error::Misaligned { offset: at, align: align_of::<u64>() });
+        }
+        // SAFETY: INVARIANT (window), the check, and the alignment; others race by atomics too.
+        Ok(unsafe { AtomicU64::from_ptr(word) })
     }
 
     #[inline]
