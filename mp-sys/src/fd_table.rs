@@ -19,10 +19,11 @@ use crate::memfd::{Identity, identity};
 struct Table {
     outgoing: Option<Vec<(OwnedFd, Option<Identity>)>>,
     incoming: Option<Vec<Option<OwnedFd>>>,
+    failure: Option<Error>,
 }
 
 thread_local! {
-    static TABLE: RefCell<Table> = const { RefCell::new(Table { outgoing: None, incoming: None }) };
+    static TABLE: RefCell<Table> = const { RefCell::new(Table { outgoing: None, incoming: None, failure: None }) };
 }
 
 /// Why a handle could not be written into a message, or read from one.
@@ -69,7 +70,10 @@ impl std::error::Error for Error {}
 /// assert_eq!(fd_table::push(file.as_fd()), Err(fd_table::Error::NoMessage));
 /// ```
 pub fn collect<R>(serialise: impl FnOnce() -> R) -> (R, Vec<OwnedFd>) {
-    let outer = TABLE.with_borrow_mut(|table| table.outgoing.replace(Vec::new()));
+    let outer = TABLE.with_borrow_mut(|table| {
+        table.failure = None;
+        table.outgoing.replace(Vec::new())
+    });
     let restore = Restore(Some(|table: &mut Table| table.outgoing = outer));
     let result = serialise();
     let mine = TABLE.with_borrow_mut(|table| table.outgoing.take()).unwrap_or_default();
@@ -77,7 +81,7 @@ pub fn collect<R>(serialise: impl FnOnce() -> R) -> (R, Vec<OwnedFd>) {
     (result, mine.into_iter().map(|(fd, _)| fd).collect())
 }
 
-/// Runs `deserialise`, which may [take](take) each of `fds` once or [look at](with) it many times.
+/// Runs `deserialise`, which may [take] each of `fds` once or [look at](with) it many times.
 /// What it leaves is closed.
 ///
 /// # Examples
@@ -94,7 +98,10 @@ pub fn collect<R>(serialise: impl FnOnce() -> R) -> (R, Vec<OwnedFd>) {
 /// ```
 pub fn supply<R>(fds: Vec<OwnedFd>, deserialise: impl FnOnce() -> R) -> R {
     let fds = fds.into_iter().map(Some).collect();
-    let outer = TABLE.with_borrow_mut(|table| table.incoming.replace(fds));
+    let outer = TABLE.with_borrow_mut(|table| {
+        table.failure = None;
+        table.incoming.replace(fds)
+    });
     let _restore = Restore(Some(|table: &mut Table| table.incoming = outer));
     deserialise()
 }
@@ -110,13 +117,27 @@ impl<F: FnOnce(&mut Table)> Drop for Restore<F> {
     }
 }
 
+/// What [`push`], [`take`] or [`with`] last failed with since the innermost [`collect`] or
+/// [`supply`] began. For codecs whose errors have no room for a cause.
+pub fn failure() -> Option<Error> {
+    TABLE.with_borrow(|table| table.failure)
+}
+
+/// Remembers the error of `result` for [`failure`].
+fn noted<R>(result: Result<R, Error>) -> Result<R, Error> {
+    if let Err(error) = &result {
+        TABLE.with_borrow_mut(|table| table.failure = Some(*error));
+    }
+    result
+}
+
 /// Adds a duplicate of `fd` to the message being made, and returns its index.
 ///
 /// # Errors
 ///
 /// [`Error::NoMessage`] outside of [`collect`]; [`Error::Os`] when descriptors run out.
 pub fn push(fd: BorrowedFd<'_>) -> Result<u32, Error> {
-    push_as(fd, None)
+    noted(push_as(fd, None))
 }
 
 /// As [`push`], but what is in the message already, by identity, is not added again.
@@ -125,7 +146,7 @@ pub fn push(fd: BorrowedFd<'_>) -> Result<u32, Error> {
 ///
 /// As [`push`].
 pub fn push_once(fd: BorrowedFd<'_>) -> Result<u32, Error> {
-    push_as(fd, Some(identity(fd).map_err(Error::Os)?))
+    noted(identity(fd).map_err(Error::Os).and_then(|id| push_as(fd, Some(id))))
 }
 
 fn push_as(fd: BorrowedFd<'_>, id: Option<Identity>) -> Result<u32, Error> {
@@ -148,10 +169,10 @@ fn push_as(fd: BorrowedFd<'_>, id: Option<Identity>) -> Result<u32, Error> {
 ///
 /// [`Error::NoMessage`] outside of [`supply`]; [`Error::Missing`] if it is not there.
 pub fn take(index: u32) -> Result<OwnedFd, Error> {
-    TABLE.with_borrow_mut(|table| {
+    noted(TABLE.with_borrow_mut(|table| {
         let fds = table.incoming.as_mut().ok_or(Error::NoMessage)?;
         fds.get_mut(index as usize).and_then(Option::take).ok_or(Error::Missing(index))
-    })
+    }))
 }
 
 /// Shows descriptor `index` of the message being read to `look`, and leaves it there.
@@ -160,9 +181,9 @@ pub fn take(index: u32) -> Result<OwnedFd, Error> {
 ///
 /// As [`take`].
 pub fn with<R>(index: u32, look: impl FnOnce(BorrowedFd<'_>) -> R) -> Result<R, Error> {
-    TABLE.with_borrow(|table| {
+    noted(TABLE.with_borrow(|table| {
         let fds = table.incoming.as_ref().ok_or(Error::NoMessage)?;
         let fd = fds.get(index as usize).and_then(Option::as_ref).ok_or(Error::Missing(index))?;
         Ok(look(fd.as_fd()))
-    })
+    }))
 }

@@ -1,4 +1,5 @@
 //! `socketpair(2)`, `sendmsg(2)`, `recvmsg(2)`: bytes and descriptors between processes.
+#![expect(unsafe_code, reason = "a vector grows by what the kernel wrote into its spare room")]
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -108,4 +109,46 @@ pub fn recv(
         }
     }
     Ok(Received { bytes: message.bytes, flags: message.flags })
+}
+
+/// `recv`: receives up to `len` bytes onto the end of `bytes`, making room for them first.
+/// Descriptors that came with them are closed. Retries when a signal interrupts.
+///
+/// Returns how many bytes came; 0 is the end of the stream.
+///
+/// # Blocking
+///
+/// As [`recv`].
+///
+/// # Errors
+///
+/// As [`recv`]; [`Errno::NOMEM`] when there is no memory for `len` more bytes.
+///
+/// # Examples
+///
+/// ```
+/// use mp_sys::socket::{RecvFlags, recv_onto, stream_pair};
+///
+/// let (here, there) = stream_pair().unwrap();
+/// rustix::io::write(&here, b"lo, world").unwrap();
+/// let mut bytes = b"hel".to_vec();
+/// assert_eq!(recv_onto(&there, &mut bytes, 2, RecvFlags::empty()), Ok(2));
+/// assert_eq!(bytes, b"hello", "and not a byte more");
+/// ```
+pub fn recv_onto(
+    socket: impl AsFd,
+    bytes: &mut Vec<u8>,
+    len: usize,
+    flags: RecvFlags,
+) -> Result<usize, Errno> {
+    bytes.try_reserve_exact(len).map_err(|_| Errno::NOMEM)?;
+    let old = bytes.len();
+    let room = &mut bytes.spare_capacity_mut()[..len];
+    let got = rustix::io::retry_on_intr(|| {
+        rustix::net::recv(&socket, &mut *room, flags).map(|(_, got)| got)
+    })?;
+    let got = got.min(len);
+    // SAFETY: the reservation covers `old + len`, and recv(2) wrote the first `got` of `len`.
+    unsafe { bytes.set_len(old + got) };
+    Ok(got)
 }
