@@ -65,3 +65,10 @@ pub fn exit_now(code: i32) -> ! {
     // SAFETY: _exit(2) has no precondition.
     unsafe { libc::_exit(code) }
 }
+
+/// `atexit`: runs `handler` when this process, or a copy that `fork` makes of it, ends by
+/// returning from `main` or calling `exit`. `false` if there is no room for one more.
+pub fn at_exit(handler: extern "C" fn()) -> bool {
+    // SAFETY: atexit(3) keeps a pointer to a function, which lives as long as the program.
+    unsafe { libc::atexit(handler) == 0 }
+}

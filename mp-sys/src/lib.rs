@@ -4,11 +4,20 @@ pub mod epoll;
 pub mod fd_table;
 pub mod fork;
 pub mod futex;
+pub mod image;
+pub mod lifeline;
+pub mod limits;
 pub mod memfd;
+pub mod object;
 pub mod pidfd;
 pub mod poll;
+pub mod random;
 pub mod robust;
+pub mod sched;
+pub mod signal;
 pub mod socket;
+pub mod spawn;
+pub mod stdio;
 
 mod deadline;
 

@@ -1,7 +1,11 @@
 //! `pidfd_open(2)` and its family: a process that cannot be mistaken for another.
 
-#![expect(unsafe_code, reason = "rustix takes no signal number that it cannot name, nor 0")]
+#![expect(
+    unsafe_code,
+    reason = "rustix takes no signal number that it cannot name, nor 0, and has no PIDFD_GET_INFO"
+)]
 
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
@@ -70,5 +74,27 @@ pub fn try_reap(process: impl AsFd) -> Result<Option<Status>, Errno> {
         (Some(code), _) => Some(Status::Exited(code)),
         (None, Some(signal)) => Some(Status::Signaled(signal)),
         (None, None) => None,
+    })
+}
+
+/// `ioctl(PIDFD_GET_INFO)`: the status of a process that has been reaped, by whomever.
+///
+/// `None` while it has not been reaped, and always where the kernel does not keep the status with
+/// the pidfd (before Linux 6.15).
+pub fn kept_status(process: impl AsFd) -> Option<Status> {
+    // SAFETY: all-zero bytes are a valid `pidfd_info`.
+    let mut info: libc::pidfd_info = unsafe { MaybeUninit::zeroed().assume_init() };
+    info.mask = u64::from(libc::PIDFD_INFO_EXIT);
+    let fd = process.as_fd().as_raw_fd();
+    // SAFETY: the command carries the size of the structure, which the kernel fills at most.
+    let result = unsafe { libc::ioctl(fd, libc::PIDFD_GET_INFO, &raw mut info) };
+    if result < 0 || info.mask & u64::from(libc::PIDFD_INFO_EXIT) == 0 {
+        return None;
+    }
+    let status = info.exit_code;
+    Some(if libc::WIFEXITED(status) {
+        Status::Exited(libc::WEXITSTATUS(status))
+    } else {
+        Status::Signaled(libc::WTERMSIG(status))
     })
 }

@@ -1,0 +1,39 @@
+//! `/proc/self/exe`: the program that this process runs, as a descriptor.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
+
+use rustix::fs::{Mode, OFlags};
+
+use crate::{Errno, stdio};
+
+static PINNED: OnceLock<OwnedFd> = OnceLock::new();
+
+/// `open("/proc/self/exe", O_PATH)`, once a process: the image that runs, whatever happens to its
+/// file afterwards.
+///
+/// A program that is rebuilt, renamed or deleted while it runs still [spawns](crate::spawn)
+/// itself. Call it early: before a `chroot`, before the limit on descriptors is reached.
+///
+/// # Errors
+///
+/// [`Errno::NOENT`] where `/proc` is not mounted.
+///
+/// # Examples
+///
+/// ```
+/// use std::os::fd::AsRawFd;
+///
+/// let image = mp_sys::image::pin().unwrap();
+/// let again = mp_sys::image::pin().unwrap();
+/// assert_eq!(image.as_raw_fd(), again.as_raw_fd(), "opened once");
+/// ```
+pub fn pin() -> Result<BorrowedFd<'static>, Errno> {
+    if let Some(image) = PINNED.get() {
+        return Ok(image.as_fd());
+    }
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let image = stdio::above(rustix::fs::open("/proc/self/exe", flags, Mode::empty())?)?;
+    // Of two threads that come at once, the second one's descriptor is closed again.
+    Ok(PINNED.get_or_init(|| image).as_fd())
+}

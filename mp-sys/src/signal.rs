@@ -1,0 +1,119 @@
+//! `sigaction(2)` and `sigprocmask(2)`: what a process made by another one starts with.
+#![expect(unsafe_code, reason = "signal dispositions have no safe wrapper")]
+
+use std::mem::MaybeUninit;
+use std::ptr;
+
+/// One past the highest signal number.
+const END: i32 = 65;
+
+/// What a process does on a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// What the kernel does if nobody says otherwise.
+    Default,
+    /// Nothing.
+    Ignored,
+    /// A handler runs, or the action has flags of its own.
+    Handled,
+}
+
+/// `sigaction`, asking only: what this process does on `signal`.
+///
+/// # Examples
+///
+/// ```
+/// use mp_sys::signal::{Disposition, disposition};
+///
+/// assert_eq!(disposition(13), Disposition::Ignored, "SIGPIPE: Rust's runtime ignores it");
+/// ```
+pub fn disposition(signal: i32) -> Disposition {
+    let action = action(signal);
+    match action.sa_sigaction {
+        libc::SIG_IGN => Disposition::Ignored,
+        libc::SIG_DFL if action.sa_flags & libc::SA_NOCLDWAIT == 0 => Disposition::Default,
+        _ => Disposition::Handled,
+    }
+}
+
+/// `sigaction`: ignores `signal` from here on; inherited by every child.
+pub fn ignore(signal: i32) {
+    set(signal, libc::SIG_IGN);
+}
+
+/// `sigaction`: gives `signal` its default action back.
+pub fn restore(signal: i32) {
+    set(signal, libc::SIG_DFL);
+}
+
+/// `sigaction` for every signal: what has a handler gets its default action; what is ignored
+/// stays ignored. `SIGSEGV` and `SIGBUS` keep theirs, which on a Rust program's main thread is
+/// the runtime's message about an overflowing stack.
+///
+/// Async-signal-safe.
+pub fn reset_handlers() {
+    for signal in (1..END).filter(|signal| !matches!(*signal, libc::SIGSEGV | libc::SIGBUS)) {
+        let handler = action(signal).sa_sigaction;
+        if handler != libc::SIG_IGN && handler != libc::SIG_DFL {
+            restore(signal);
+        }
+    }
+}
+
+/// `sigprocmask`: blocks no signal on the calling thread. Async-signal-safe.
+pub fn unblock_all() {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: sigemptyset(3) initialises the set it is given.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    // SAFETY: the set is initialised, and the old one is not asked for.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, set.as_ptr(), ptr::null_mut()) };
+}
+
+/// All signals are blocked on the calling thread while this lives.
+#[derive(Debug)]
+pub struct Blocked {
+    before: libc::sigset_t,
+}
+
+impl Blocked {
+    /// `sigprocmask`: blocks what can be blocked.
+    #[expect(clippy::new_without_default, reason = "it acts")]
+    pub fn new() -> Blocked {
+        let mut all = MaybeUninit::uninit();
+        // SAFETY: sigfillset(3) initialises the set it is given.
+        unsafe { libc::sigfillset(all.as_mut_ptr()) };
+        let mut before = MaybeUninit::uninit();
+        // SAFETY: one set is initialised, the other is room for the old one.
+        unsafe {
+            libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+        }
+        // SAFETY: pthread_sigmask(3) cannot fail with a valid `how`, so it wrote the old set.
+        Blocked { before: unsafe { before.assume_init() } }
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        // SAFETY: the set is the one that pthread_sigmask(3) wrote in `new`.
+        unsafe {
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.before, ptr::null_mut());
+        }
+    }
+}
+
+fn action(signal: i32) -> libc::sigaction {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: sigaction(2) with no new action only writes the old one. If it fails, for a number
+    // that is none, the zeros stay: the default action.
+    unsafe { libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) };
+    // SAFETY: all-zero bytes are a valid `sigaction` (SIG_DFL, no flags, an empty mask).
+    unsafe { action.assume_init() }
+}
+
+fn set(signal: i32, handler: libc::sighandler_t) {
+    // SAFETY: all-zero bytes are a valid `sigaction`.
+    let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
+    action.sa_sigaction = handler;
+    // SAFETY: with SIG_DFL or SIG_IGN no function of ours runs on the signal.
+    unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) };
+}
