@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use rustix::thread::ClockId;
-use rustix::thread::futex::{self, Flags, Wait, WaitFlags, WaitPtr, WaitvFlags};
+use rustix::thread::futex::{self, Flags, Wait, WaitFlags, WaitPtr, WaitvFlags, WakeOp, WakeOpCmp};
 
 use crate::{Deadline, Errno};
 
@@ -70,6 +70,49 @@ pub fn wake(word: &AtomicU32, count: u32) -> usize {
     // The kernel reads the count as a C int. The call cannot fail on an aligned, mapped word
     // (futex(2)); were it to, nobody was woken.
     futex::wake(word, Flags::empty(), count.min(i32::MAX as u32)).unwrap_or(0)
+}
+
+/// `futex(FUTEX_WAKE_OP)`: adds `add` to `word` and wakes up to `count` of its sleepers, and says
+/// how many there were.
+///
+/// The kernel does both within one call, so a kill cannot come between them: who sees the sum
+/// knows that the wake has been, or is just being, done. It orders memory like a `SeqCst`
+/// read-modify-write. Async-signal-safe, as [`wake`]. `add` is less than 2048.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+///
+/// let word = AtomicU32::new(1);
+/// assert_eq!(mp_sys::futex::add_and_wake(&word, 2, 1), 0, "nobody slept");
+/// assert_eq!(word.load(Relaxed), 3);
+/// ```
+pub fn add_and_wake(word: &AtomicU32, add: u16, count: u32) -> usize {
+    op_and_wake(word, WakeOp::Add, add, count)
+}
+
+/// `futex(FUTEX_WAKE_OP)`: sets `bits` in `word` and wakes up to `count` of its sleepers, with
+/// the guarantees of [`add_and_wake`]. `bits` is less than 2048.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+///
+/// let word = AtomicU32::new(4);
+/// assert_eq!(mp_sys::futex::set_and_wake(&word, 1, u32::MAX), 0, "nobody slept");
+/// assert_eq!(word.load(Relaxed), 5);
+/// ```
+pub fn set_and_wake(word: &AtomicU32, bits: u16, count: u32) -> usize {
+    op_and_wake(word, WakeOp::Or, bits, count)
+}
+
+fn op_and_wake(word: &AtomicU32, op: WakeOp, arg: u16, count: u32) -> usize {
+    // The call could wake sleepers of a second word if that held -1; it is the same word, so the
+    // worst is one wake too many. It fails only for an unmapped word, which `word` is not.
+    let count = count.min(i32::MAX as u32);
+    futex::wake_op(word, Flags::empty(), count, 0, word, op, WakeOpCmp::Eq, arg, 0xfff).unwrap_or(0)
 }
 
 /// `futex_waitv`: sleeps while every word holds the value beside it.

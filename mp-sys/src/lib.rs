@@ -11,6 +11,7 @@ pub mod memfd;
 pub mod object;
 pub mod pidfd;
 pub mod poll;
+pub mod pthread;
 pub mod random;
 pub mod robust;
 pub mod sched;

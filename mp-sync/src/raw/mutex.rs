@@ -1,0 +1,380 @@
+//! The robust mutex that everything else in this crate is made of.
+//!
+//! The lock word has these states. `tid` is the holder's thread id; WAITERS and OWNER_DIED are
+//! the two upper bits.
+//!
+//! | word                  | means                                                        |
+//! | --------------------- | ------------------------------------------------------------ |
+//! | 0                     | free                                                         |
+//! | WAITERS               | free, and somebody sleeps or has just been woken             |
+//! | tid                   | held, nobody sleeps                                          |
+//! | tid + WAITERS         | held, and its release must wake                              |
+//! | OWNER_DIED (+WAITERS) | the holder died; the kernel wrote this and woke one sleeper  |
+//!
+//! WAITERS outlives the release: it stays in the free word, and whoever takes that word takes the
+//! duty to wake with it. So a sleeper that is woken and killed before it acts takes no wake with
+//! it: either the word is still free, and then the kernel wakes another one (the dead sleeper had
+//! announced the node), or somebody holds it with WAITERS set and wakes another one in the end.
+//! A release that finds nobody asleep takes the bit away.
+//!
+//! Memory order: taking the word is Acquire, freeing it is Release, all else is Relaxed; the
+//! kernel's own store at a death is ordered after everything that the dead thread did.
+#![expect(unsafe_code, reason = "links lock words into the thread's robust list")]
+
+use std::fmt;
+
+use mp_sys::Deadline;
+use mp_sys::robust::{HELD_MAX, OWNER_DIED, TID_MASK, WAITERS};
+
+use crate::sys::{self, AtomicU32, Held, List, Node, Ordering, Place};
+use crate::{Errno, Error};
+
+/// A lock word that outlives its holder; the building block of this crate and of the rings and
+/// lanes above it.
+///
+/// All zero bytes are a free lock. It guards no data and has no guard: take
+/// [`Mutex`](crate::Mutex) unless you lay out shared memory yourself.
+///
+/// ```text
+///  0                                       40        48
+///  | robust::Node (word, links)            | spare   |
+/// ```
+///
+/// Where the C library's robust list has a shape that we do not know, its own robust mutex lies
+/// in the same bytes.
+///
+/// # Examples
+///
+/// ```
+/// use mp_shm::Placed;
+/// use mp_sync::{Acquired, RawMutex};
+///
+/// let lock = Placed::<RawMutex>::zeroed()?;
+/// // SAFETY: `lock` is dropped only after the unlock.
+/// assert_eq!(unsafe { lock.lock_until(None) }?, Acquired::Clean);
+/// lock.unlock();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[repr(C)]
+pub struct RawMutex {
+    node: Node,
+    /// Where the C library's mutex stands in: its last bytes on some machines, and in the second
+    /// word "an unlocked mutex whose last holder died, of which nobody has heard".
+    spare: [AtomicU32; 2],
+}
+
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<RawMutex>() == 48 && align_of::<RawMutex>() == 8);
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<RawMutex>() >= size_of::<Place>());
+
+#[cfg(not(loom))]
+// SAFETY: repr(C), atomics only, zero is the initial state, and no destructor.
+unsafe impl mp_shm::Place for RawMutex {}
+
+/// How a lock came to its holder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Acquired {
+    /// Its last holder had unlocked it.
+    Clean,
+    /// Its last holder died: what the lock guards may be half-written.
+    OwnerDied,
+}
+
+impl RawMutex {
+    /// A free lock, for memory of this process alone; shared memory is zeroed instead.
+    #[expect(clippy::new_without_default, reason = "shared memory is zeroed, not constructed")]
+    #[cfg(not(loom))]
+    pub const fn new() -> RawMutex {
+        RawMutex { node: Node::new(), spare: [const { AtomicU32::new(0) }; 2] }
+    }
+
+    #[cfg(loom)]
+    #[expect(missing_docs, clippy::new_without_default, reason = "loom's atomics are not const")]
+    pub fn new() -> RawMutex {
+        RawMutex { node: Node::new(), spare: [AtomicU32::new(0), AtomicU32::new(0)] }
+    }
+
+    /// Locks, waiting until `deadline` at most; `None` waits for ever.
+    ///
+    /// # Blocking
+    ///
+    /// Waits for the holder's [`unlock`](RawMutex::unlock), which wakes one waiter. If the holder
+    /// dies: *recovers*, the kernel wakes one waiter, which gets [`Acquired::OwnerDied`]. If a
+    /// woken waiter dies: *recovers*, another one is woken. A holder that is paused keeps the
+    /// lock.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`]; [`Error::WouldDeadlock`] when the calling thread is the holder;
+    /// [`Error::TooManyHeld`] when it holds [`HELD_MAX`] locks.
+    ///
+    /// # Safety
+    ///
+    /// The lock stays mapped, at this address, until the calling thread has unlocked it or ended:
+    /// the thread's robust list leads to it until then.
+    #[inline]
+    pub unsafe fn lock_until(&self, deadline: Option<Deadline>) -> Result<Acquired, Error> {
+        let Ok(list) = sys::list() else {
+            // SAFETY: the caller's contract.
+            return unsafe { self.fallback_lock(deadline) };
+        };
+        check_room(list)?;
+        list.announce(&self.node);
+        let result = if self.take(list, 0) {
+            Ok(Acquired::Clean)
+        } else {
+            // SAFETY: the caller's contract; announced above.
+            unsafe { self.lock_slow(list, deadline) }
+        };
+        list.retract();
+        result
+    }
+
+    /// Locks if that needs no waiting: `None` when somebody, this thread included, holds it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooManyHeld`] as in [`lock_until`](RawMutex::lock_until).
+    ///
+    /// # Safety
+    ///
+    /// As [`lock_until`](RawMutex::lock_until).
+    #[inline]
+    pub unsafe fn try_lock(&self) -> Result<Option<Acquired>, Error> {
+        let Ok(list) = sys::list() else {
+            // SAFETY: the caller's contract.
+            return unsafe { self.fallback_try_lock() };
+        };
+        check_room(list)?;
+        list.announce(&self.node);
+        let mut seen = 0;
+        let result = loop {
+            if self.take(list, seen) {
+                break Some(acquired(seen));
+            }
+            seen = self.node.word().load(Ordering::Relaxed);
+            if seen & TID_MASK != 0 {
+                break None;
+            }
+        };
+        list.retract();
+        Ok(result)
+    }
+
+    /// Unlocks, and wakes one waiter.
+    ///
+    /// Does nothing unless the calling thread holds the lock: a forked child cannot unlock what
+    /// its parent holds.
+    #[inline]
+    pub fn unlock(&self) {
+        let Ok(list) = sys::list() else { return self.fallback_unlock() };
+        let word = self.node.word();
+        let seen = word.load(Ordering::Relaxed);
+        if seen & TID_MASK != list.tid() {
+            return;
+        }
+        list.announce(&self.node);
+        // SAFETY: the word carries our id, so we have locked and linked it (the only place that
+        // stores our id is `take`), and it is mapped (contract of the lock call).
+        unsafe { list.unlink(&self.node) };
+        // Release: pairs with the Acquire in take().
+        let free = seen == list.tid()
+            && word.compare_exchange(seen, 0, Ordering::Release, Ordering::Relaxed).is_ok();
+        if !free {
+            self.unlock_slow();
+        }
+        list.retract();
+    }
+
+    /// The thread id of the holder, as its pid namespace has it; `None` when the lock is free, its
+    /// holder died, or the C library's mutex stands in for ours.
+    ///
+    /// It may have changed by the time it is looked at.
+    pub fn owner(&self) -> Option<u32> {
+        if sys::list().is_err() {
+            return None;
+        }
+        Some(self.node.word().load(Ordering::Relaxed) & TID_MASK).filter(|tid| *tid != 0)
+    }
+
+    /// Whether somebody who lives holds the lock.
+    ///
+    /// It may have changed by the time it is looked at. Orders memory like an Acquire load.
+    #[inline]
+    pub fn is_locked(&self) -> bool {
+        if sys::list().is_err() {
+            return self.fallback_is_locked();
+        }
+        self.node.word().load(Ordering::Acquire) & TID_MASK != 0
+    }
+
+    /// The word and its value while the lock is held, with [`WAITERS`] set in it: give both to
+    /// [`futex::wait_any`](mp_sys::futex::wait_any), and an unlock or the holder's death ends the
+    /// wait. `None` when nobody who lives holds the lock, or the C library's mutex stands in.
+    pub fn watch(&self) -> Option<(&AtomicU32, u32)> {
+        sys::list().ok()?;
+        let word = self.node.word();
+        loop {
+            let seen = word.load(Ordering::Relaxed);
+            if seen & TID_MASK == 0 {
+                return None;
+            }
+            let marked = seen | WAITERS;
+            if seen == marked
+                || word.compare_exchange(seen, marked, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+            {
+                return Some((word, marked));
+            }
+        }
+    }
+
+    /// The lock word: for tools that look at it, and for [`futex::wait_any`](mp_sys::futex::wait_any)
+    /// together with [`watch`](RawMutex::watch).
+    #[inline]
+    pub fn word(&self) -> &AtomicU32 {
+        self.node.word()
+    }
+
+    /// One attempt to make the free word `seen` ours. The node is announced.
+    #[inline]
+    fn take(&self, list: List, seen: u32) -> bool {
+        // Acquire: pairs with the Release in unlock(), and with the kernel's store at a death.
+        let mine = list.tid() | (seen & WAITERS);
+        let word = self.node.word();
+        if word.compare_exchange(seen, mine, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            return false;
+        }
+        // SAFETY: announced, the word is ours, so the node is in no list (its last holder took it
+        // out before it freed the word, or is dead), and it stays mapped (contract of the caller).
+        unsafe { list.link(&self.node) };
+        true
+    }
+
+    /// # Safety
+    ///
+    /// As `lock_until`; and the node is announced.
+    #[cold]
+    #[inline(never)]
+    unsafe fn lock_slow(&self, list: List, deadline: Option<Deadline>) -> Result<Acquired, Error> {
+        let word = self.node.word();
+        let mut spins = sys::spins();
+        loop {
+            let seen = word.load(Ordering::Relaxed);
+            if seen & TID_MASK == 0 {
+                if self.take(list, seen) {
+                    return Ok(acquired(seen));
+                }
+                continue;
+            }
+            if seen & TID_MASK == list.tid() {
+                return Err(Error::WouldDeadlock);
+            }
+            // Where others sleep already, the wait is likely to be long.
+            if spins > 0 && seen & WAITERS == 0 {
+                spins -= 1;
+                sys::spin_loop();
+                continue;
+            }
+            let Some((word, marked)) = self.watch() else { continue };
+            // The node stays announced while we sleep: see the module's text.
+            sys::wait(word, marked, deadline).map_err(Error::os("futex wait"))?;
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn unlock_slow(&self) {
+        let word = self.node.word();
+        // Release: pairs with the Acquire in take().
+        word.swap(WAITERS, Ordering::Release);
+        if sys::wake(word, 1) > 0 {
+            return;
+        }
+        // Nobody slept, so the bit may go. Between the wake and this, others may have locked,
+        // slept and unlocked: then somebody sleeps after all, and the bit comes back.
+        let cleared = word.compare_exchange(WAITERS, 0, Ordering::Relaxed, Ordering::Relaxed);
+        if cleared.is_ok() && sys::wake(word, 1) > 0 {
+            word.fetch_or(WAITERS, Ordering::Relaxed);
+        }
+    }
+
+    fn place(&self) -> &Place {
+        // SAFETY: a `Place` is made of atomics, fits into our bytes (asserted above), and is the
+        // only thing that lies there when `sys::list` fails.
+        unsafe { &*(&raw const *self).cast::<Place>() }
+    }
+
+    #[cold]
+    unsafe fn fallback_lock(&self, deadline: Option<Deadline>) -> Result<Acquired, Error> {
+        // SAFETY: the caller's contract is the same.
+        let held = unsafe { self.place().lock(deadline) };
+        held.map(|held| self.fallback_acquired(held)).map_err(Error::os("pthread_mutex_lock"))
+    }
+
+    #[cold]
+    unsafe fn fallback_try_lock(&self) -> Result<Option<Acquired>, Error> {
+        // SAFETY: the caller's contract is the same.
+        match unsafe { self.place().try_lock() } {
+            Ok(held) => Ok(held.map(|held| self.fallback_acquired(held))),
+            Err(Errno::DEADLK) => Ok(None),
+            Err(errno) => Err(Error::os("pthread_mutex_trylock")(errno)),
+        }
+    }
+
+    /// The mutex is ours.
+    fn fallback_acquired(&self, held: Held) -> Acquired {
+        let unheard = self.spare[1].swap(0, Ordering::Relaxed) != 0;
+        if unheard || held == Held::OwnerDied { Acquired::OwnerDied } else { Acquired::Clean }
+    }
+
+    #[cold]
+    fn fallback_unlock(&self) {
+        // EPERM, "not the holder", is the case in which this does nothing.
+        let _ = self.place().unlock();
+    }
+
+    #[cold]
+    fn fallback_is_locked(&self) -> bool {
+        // SAFETY: unlocked again at once, within the life of `self`.
+        let held = unsafe { self.place().try_lock() };
+        match held {
+            Ok(Some(held)) => {
+                if held == Held::OwnerDied {
+                    // Ours to pass on: the one who locks next shall hear of it.
+                    self.spare[1].store(1, Ordering::Relaxed);
+                }
+                self.fallback_unlock();
+                false
+            }
+            _ => true,
+        }
+    }
+}
+
+#[inline]
+fn check_room(list: List) -> Result<(), Error> {
+    if list.held() < HELD_MAX { Ok(()) } else { Err(Error::TooManyHeld { max: HELD_MAX }) }
+}
+
+fn acquired(seen: u32) -> Acquired {
+    if seen & OWNER_DIED == 0 { Acquired::Clean } else { Acquired::OwnerDied }
+}
+
+impl fmt::Debug for RawMutex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seen = self.node.word().load(Ordering::Relaxed);
+        let state = match (seen & TID_MASK, seen & OWNER_DIED) {
+            (0, 0) => "free",
+            (0, _) => "owner died",
+            _ => "held",
+        };
+        let mut out = f.debug_struct("RawMutex");
+        out.field("state", &state);
+        if let Some(tid) = self.owner() {
+            out.field("owner_tid", &tid).field("owner_pid", &crate::owner::pid_of(tid));
+        }
+        out.field("waiters", &(seen & WAITERS != 0)).finish()
+    }
+}

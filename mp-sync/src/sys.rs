@@ -1,0 +1,42 @@
+//! What the algorithms in `raw/` stand on: atomics, the futex and the robust list.
+//!
+//! The one file that knows of loom: built with `--cfg loom`, its models take the place of the
+//! kernel.
+
+#[cfg(not(loom))]
+pub(crate) use real::*;
+
+#[cfg(not(loom))]
+mod real {
+    pub(crate) use std::hint::spin_loop;
+    pub(crate) use std::sync::atomic::{AtomicU32, Ordering};
+
+    pub(crate) use mp_sys::futex::{wait, wake};
+    pub(crate) use mp_sys::pthread::{Held, Place};
+    pub(crate) use mp_sys::robust::{List, Node};
+
+    use mp_sys::Errno;
+
+    /// The calling thread's robust list, or an error where robust pthread mutexes take over.
+    ///
+    /// Building with `--cfg mp_pthread` is a way to test that case on any machine.
+    #[inline(always)]
+    pub(crate) fn list() -> Result<List, Errno> {
+        if cfg!(mp_pthread) { Err(Errno::NOSYS) } else { List::current() }
+    }
+
+    /// How often to look again before sleeping: nothing to gain where one cpu is all there is.
+    pub(crate) fn spins() -> u32 {
+        use std::sync::atomic::AtomicU32;
+        static SPINS: AtomicU32 = AtomicU32::new(0);
+        match SPINS.load(Ordering::Relaxed) {
+            0 => {
+                let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+                // One more than wanted, since 0 says "not asked yet".
+                SPINS.store(if cpus > 1 { 101 } else { 1 }, Ordering::Relaxed);
+                spins()
+            }
+            known => known - 1,
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The public behaviour of mp-sync, within one process.
+
+mod mutex;
