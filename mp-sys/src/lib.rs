@@ -9,6 +9,7 @@ pub mod lifeline;
 pub mod limits;
 pub mod memfd;
 pub mod object;
+pub mod memory;
 pub mod pidfd;
 pub mod poll;
 pub mod pthread;
