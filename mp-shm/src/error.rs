@@ -81,6 +81,22 @@ pub enum Error {
         /// What the type wants.
         align: usize,
     },
+    /// There is no element of this number.
+    #[error("index {index} is beyond the end of {len} elements")]
+    Index {
+        /// The number asked for.
+        index: usize,
+        /// How many elements there are.
+        len: usize,
+    },
+    /// What should be copied has another length than the place it should go to.
+    #[error("a slice of {found} elements where {expected} are wanted")]
+    Length {
+        /// The length of the array or the part of it.
+        expected: usize,
+        /// The length of the slice.
+        found: usize,
+    },
     /// The handle could not be put into, or taken from, a message.
     #[error(transparent)]
     Handle(#[from] fd_table::Error),

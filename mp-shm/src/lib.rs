@@ -1,19 +1,27 @@
 #![doc = include_str!("../README.md")]
 
 mod arena;
+mod array;
+mod atomic;
 mod copy;
+mod element;
 mod error;
 mod header;
 mod kind;
 mod place;
 mod placed;
 mod region;
+mod value;
 mod window;
 
+pub use array::Array;
+pub use atomic::Atomic;
+pub use element::{Bits, Element, Number};
 pub use error::Error;
 pub use kind::{Kind, type_hash};
 pub use mp_sys::Errno;
 pub use place::{Place, Words};
 pub use placed::Placed;
 pub use region::Region;
+pub use value::Value;
 pub use window::Window;
