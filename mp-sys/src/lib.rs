@@ -20,6 +20,7 @@ pub mod signal;
 pub mod socket;
 pub mod spawn;
 pub mod stdio;
+pub mod trace;
 
 mod deadline;
 
