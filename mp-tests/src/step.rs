@@ -9,6 +9,7 @@
 //! (in another round) has the scene wake it and steps on.
 #![expect(unsafe_code, reason = "forks the child that is to be killed")]
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use mp_sys::fork::{Fork, exit_now, fork};
@@ -152,8 +153,8 @@ impl Traced {
         match unsafe { fork() }.expect("fork") {
             Fork::Child => {
                 trace::offer().expect("ptrace is allowed");
-                scene.act();
-                exit_now(0)
+                let result = catch_unwind(AssertUnwindSafe(|| scene.act()));
+                exit_now(if result.is_ok() { 0 } else { 101 })
             }
             Fork::Parent(pid) => {
                 let seen = trace::wait(pid).expect("the child was just made");
