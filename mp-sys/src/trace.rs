@@ -3,9 +3,11 @@
 //! For tests that ask what happens when a process dies, or stops, between any two instructions.
 #![expect(unsafe_code, reason = "ptrace has a different signature for every request")]
 
+use std::mem::MaybeUninit;
 use std::ptr;
+use std::time::Duration;
 
-use crate::Errno;
+use crate::{Deadline, Errno};
 
 /// How a traced child was found by [`wait`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,18 +68,42 @@ pub fn look(pid: i32) -> Result<Seen, Errno> {
     wait_with(pid, libc::WNOHANG)
 }
 
-/// `waitpid(__WALL)`: waits until the child stands still or ends.
+/// `waitpid(__WALL)`: waits until the child stands still or ends, or until `patience` is over and
+/// it is [`Seen::Running`].
 ///
 /// # Blocking
 ///
-/// Waits for the child, and *reports* its death. A child that sleeps in a system call is waited
-/// for as long as it sleeps: [`look`] does not wait.
+/// Waits for the child, and *reports* its death. `SIGCHLD` is blocked for the calling thread
+/// from the first call on, and must not be wanted elsewhere in the process.
 ///
 /// # Errors
 ///
 /// [`Errno::CHILD`] if there is no such child.
-pub fn wait(pid: i32) -> Result<Seen, Errno> {
-    wait_with(pid, 0)
+pub fn wait(pid: i32, patience: Duration) -> Result<Seen, Errno> {
+    let deadline = Deadline::after(patience);
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: sigemptyset(3) fills the set.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    // SAFETY: filled above.
+    let mut set = unsafe { set.assume_init() };
+    // SAFETY: a set and a valid signal.
+    unsafe { libc::sigaddset(&raw mut set, libc::SIGCHLD) };
+    // SAFETY: a filled set, and no wish to know the old one.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut()) };
+    loop {
+        let seen = look(pid)?;
+        let left = deadline.remaining();
+        if seen != Seen::Running || left.is_zero() {
+            return Ok(seen);
+        }
+        let left = libc::timespec {
+            tv_sec: left.as_secs() as i64,
+            tv_nsec: i64::from(left.subsec_nanos()),
+        };
+        // SAFETY: a filled set, no wish to know the details, a valid timespec. A signal that came
+        // since the look is pending, so the call returns at once.
+        unsafe { libc::sigtimedwait(&raw const set, ptr::null_mut(), &raw const left) };
+    }
 }
 
 fn wait_with(pid: i32, options: i32) -> Result<Seen, Errno> {

@@ -10,7 +10,7 @@
 #![expect(unsafe_code, reason = "forks the child that is to be killed")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mp_sys::fork::{Fork, exit_now, fork};
 use mp_sys::trace::{self, Seen};
@@ -57,9 +57,12 @@ pub enum Fate {
 pub enum Choice {
     /// Every one.
     All,
-    /// About so many, evenly spread, with another offset for each seed.
-    Sample(usize, u64),
+    /// As many as the time allows, at least [`SAMPLE_MIN`], drawn from the seed.
+    Sample(Duration, u64),
 }
+
+/// What a sample tries at the least, however slow the machine.
+pub const SAMPLE_MIN: usize = 8;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -76,6 +79,8 @@ pub struct Report {
 
 /// A child that sleeps for this long in one instruction is taken to sleep in a system call.
 const ASLEEP: Duration = Duration::from_millis(2);
+/// An operation that is not done after this long is stuck.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// An operation with more instructions than this runs in circles.
 const INSTRUCTIONS_MAX: usize = 2_000_000;
 
@@ -94,24 +99,19 @@ pub fn run(build: &dyn Fn() -> Box<dyn Scene>, fate: Fate, choice: Choice) -> Re
         report.broken.push((instructions, format!("undisturbed: {complaint}")));
         return report;
     }
-    let mut k = 0;
-    let mut random = match choice {
-        Choice::All => 0,
-        Choice::Sample(_, seed) => seed | 1,
-    };
-    while k <= instructions {
-        attempt(build, fate, k, &mut report);
-        k += match choice {
-            Choice::All => 1,
-            Choice::Sample(count, _) => {
-                // xorshift: a different stride each time, so that runs cover different places.
+    match choice {
+        Choice::All => (0..=instructions).for_each(|k| attempt(build, fate, k, &mut report)),
+        Choice::Sample(budget, seed) => {
+            let end = Deadline::after(budget);
+            let mut random = seed | 1;
+            while report.tried < SAMPLE_MIN || !end.has_passed() {
+                // xorshift: numbers that a seed repeats, and nothing more.
                 random ^= random << 13;
                 random ^= random >> 7;
                 random ^= random << 17;
-                let stride = (2 * instructions / count.max(1)).max(1) as u64;
-                1 + (random % stride) as usize
+                attempt(build, fate, random as usize % (instructions + 1), &mut report);
             }
-        };
+        }
     }
     report
 }
@@ -157,7 +157,7 @@ impl Traced {
                 exit_now(if result.is_ok() { 0 } else { 101 })
             }
             Fork::Parent(pid) => {
-                let seen = trace::wait(pid).expect("the child was just made");
+                let seen = trace::wait(pid, PATIENCE).expect("the child was just made");
                 assert_eq!(seen, Seen::Stopped(19), "the child stands still at the start");
                 Traced { pid, ended: false, asleep: false }
             }
@@ -170,10 +170,9 @@ impl Traced {
         for done in 0..count {
             trace::step(self.pid).expect("a stopped child");
             self.asleep = false;
-            let mut woken = false;
-            let start = Instant::now();
+            let end = Deadline::after(PATIENCE);
             loop {
-                match trace::look(self.pid).expect("our child") {
+                match trace::wait(self.pid, ASLEEP).expect("our child") {
                     Seen::Stopped(_) => break,
                     Seen::Exited(0) => {
                         self.ended = true;
@@ -182,23 +181,14 @@ impl Traced {
                     Seen::Exited(_) | Seen::Signaled(_) => {
                         panic!("the operation failed by itself after {done} instructions")
                     }
-                    Seen::Running if start.elapsed() < ASLEEP || !self.sleeps() => {
-                        std::thread::yield_now();
-                    }
+                    Seen::Running if !self.sleeps() => {}
                     Seen::Running if done + 1 == count => {
                         self.asleep = true;
                         return count;
                     }
                     Seen::Running => {
-                        if !woken {
-                            scene.wake();
-                            woken = true;
-                        }
-                        assert!(
-                            start.elapsed() < Duration::from_secs(10),
-                            "the operation sleeps for ever after {done} instructions"
-                        );
-                        std::thread::yield_now();
+                        scene.wake();
+                        assert!(!end.has_passed(), "it sleeps for ever after {done} instructions");
                     }
                 }
             }
@@ -216,7 +206,7 @@ impl Traced {
         if !self.ended {
             let child = pidfd::open(self.pid).expect("our child, not yet reaped");
             pidfd::signal(&child, 9).expect("our child, not yet reaped");
-            while !matches!(trace::wait(self.pid), Ok(Seen::Signaled(_)) | Err(_)) {}
+            while !matches!(trace::wait(self.pid, PATIENCE), Ok(Seen::Signaled(_)) | Err(_)) {}
             self.ended = true;
         }
     }
@@ -226,24 +216,20 @@ impl Traced {
         if self.ended {
             return;
         }
-        if self.asleep {
+        let end = Deadline::after(PATIENCE);
+        while self.asleep {
+            // It stops once more, after the system call in which it sleeps.
             scene.wake();
-            // It stops once more, after the system call in which it slept.
-            assert!(matches!(trace::wait(self.pid), Ok(Seen::Stopped(_))));
+            let seen = trace::wait(self.pid, ASLEEP).expect("our child");
+            self.asleep = !matches!(seen, Seen::Stopped(_));
+            assert!(!end.has_passed(), "the operation is not woken after its pause");
         }
         trace::detach(self.pid).expect("a stopped child");
-        let end = Deadline::after(Duration::from_secs(10));
-        let mut kicked = Instant::now();
-        loop {
-            match trace::look(self.pid).expect("our child") {
-                Seen::Exited(_) | Seen::Signaled(_) => break,
-                _ => assert!(!end.has_passed(), "the operation does not end after its pause"),
-            }
-            if kicked.elapsed() > ASLEEP && self.sleeps() {
+        while !matches!(trace::wait(self.pid, ASLEEP), Ok(Seen::Exited(0))) {
+            if self.sleeps() {
                 scene.wake();
-                kicked = Instant::now();
             }
-            std::thread::yield_now();
+            assert!(!end.has_passed(), "the operation does not end well after its pause");
         }
         self.ended = true;
     }

@@ -8,9 +8,12 @@ mod controls;
 mod locks;
 
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mp_tests::step::{Choice, Fate, Report, Scene, run};
+
+/// How long a sample of one operation takes.
+const BUDGET: Duration = Duration::from_millis(700);
 
 /// An operation in a small world.
 #[derive(Clone, Copy)]
@@ -42,14 +45,10 @@ fn main() -> ExitCode {
     let operations = [locks::OPERATIONS, controls::OPERATIONS].concat();
     for operation in operations.iter().filter(|operation| operation.name.contains(&filter)) {
         for fate in [Fate::Death, Fate::Pause] {
-            // A look at a paused child takes its deadlines' time, so fewer are looked at.
-            let count = match (fate, operation.is_control) {
-                (Fate::Pause, true) => continue,
-                (Fate::Pause, false) => 12,
-                (Fate::Death, false) => 60,
-                (Fate::Death, true) => 200,
-            };
-            let choice = if long { Choice::All } else { Choice::Sample(count, seed) };
+            if (fate, operation.is_control) == (Fate::Pause, true) {
+                continue;
+            }
+            let choice = if long { Choice::All } else { Choice::Sample(BUDGET, seed) };
             let start = Instant::now();
             let report = run(&operation.build, fate, choice);
             let Report { instructions, tried, asleep, broken } = &report;
