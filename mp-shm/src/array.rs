@@ -36,7 +36,7 @@ use crate::{Atomic, Element, Error, Kind, Region, Window, arena, type_hash};
 /// # Ok::<(), Error>(())
 /// ```
 ///
-/// There is no `&[T]` into memory that others write (`Frozen` gives one into
+/// There is no `&[T]` into memory that others write ([`Frozen`](crate::Frozen) gives one into
 /// memory that nobody does), and an element does not outlive its array:
 ///
 /// ```compile_fail,E0597

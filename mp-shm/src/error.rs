@@ -53,6 +53,9 @@ pub enum Error {
     /// The memory could be resized behind our back, so reading it could end in `SIGBUS`.
     #[error("memory is not sealed against resizing: only attach what a Region has made")]
     NotSealed,
+    /// Somebody could still write the memory, so a slice of it would be unsound.
+    #[error("memory is not sealed against writing: only attach what a Frozen has made")]
+    NotFrozen,
     /// The region was made in another pid namespace, where the same number means another process.
     #[error(
         "region belongs to pid namespace {found}, this process lives in {expected}: share within one container only"

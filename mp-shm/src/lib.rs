@@ -6,6 +6,7 @@ mod atomic;
 mod copy;
 mod element;
 mod error;
+mod frozen;
 mod header;
 mod kind;
 mod place;
@@ -16,8 +17,10 @@ mod window;
 
 pub use array::Array;
 pub use atomic::Atomic;
+pub use bytemuck;
 pub use element::{Bits, Element, Number};
 pub use error::Error;
+pub use frozen::{Frozen, FrozenBuilder};
 pub use kind::{Kind, type_hash};
 pub use mp_sys::Errno;
 pub use place::{Place, Words};
