@@ -53,7 +53,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Listener {
     // Dropped first: nobody finds a file whose socket is closed.
-    file: Option<SocketFile>,
+    _file: Option<SocketFile>,
     socket: OwnedFd,
     address: Address,
     key: Option<Key>,
@@ -232,7 +232,7 @@ impl Listener {
             }
             unix => unix.clone(),
         };
-        Ok(Listener { file, socket, address, key, strangers: Turns::default() })
+        Ok(Listener { _file: file, socket, address, key, strangers: Turns::default() })
     }
 
     /// The next that has connected.
@@ -309,6 +309,6 @@ impl<'de> Deserialize<'de> for Listener {
         if sockopt::socket_acceptconn(&socket) != Ok(true) {
             return Err(de::Error::custom("the descriptor is no listening socket"));
         }
-        Ok(Listener { file: None, socket, address, key, strangers: Turns::default() })
+        Ok(Listener { _file: None, socket, address, key, strangers: Turns::default() })
     }
 }

@@ -1,0 +1,8 @@
+//! What mp-ipc promises within one process.
+
+mod connection;
+mod decode;
+mod frame;
+mod handles;
+mod listener;
+mod wait;
