@@ -100,6 +100,47 @@ pub enum Error {
         /// The length of the slice.
         found: usize,
     },
+    /// No shared memory of this name, or its creator has ended.
+    #[error("no shared memory of this name, or the process that made it has ended")]
+    NotFound,
+    /// A living process has shared memory of this name.
+    #[error("shared memory of this name exists already: attach it, or choose another name")]
+    Exists,
+    /// Only the process that made named memory removes the name.
+    #[error("only the process that made the memory may unlink its name")]
+    NotCreator,
+    /// A name is empty or too long.
+    #[error("a name has 1 to {max} bytes, this one has {len}")]
+    NameLength {
+        /// The length in bytes.
+        len: usize,
+        /// The greatest length.
+        max: usize,
+    },
+    /// A name contains what a file name cannot.
+    #[error("a name contains no '/' and no NUL: byte {at} is {byte:#04x}")]
+    NameByte {
+        /// Where.
+        at: usize,
+        /// The byte.
+        byte: u8,
+    },
+    /// Memory of 0 bytes.
+    #[error("named shared memory has at least one byte")]
+    Empty,
+    /// `/dev/shm`, or the machine, is too full.
+    #[error(
+        "no room for {needed} bytes of named shared memory, {free} are free: enlarge /dev/shm, or use anonymous memory"
+    )]
+    NoRoom {
+        /// What was asked for, with the header.
+        needed: u64,
+        /// What there is.
+        free: u64,
+    },
+    /// There is no `/dev/shm` for names to be in.
+    #[error("there is no /dev/shm: mount a tmpfs there, or use anonymous memory, which needs none")]
+    NoFolder,
     /// The handle could not be put into, or taken from, a message.
     #[error(transparent)]
     Handle(#[from] fd_table::Error),

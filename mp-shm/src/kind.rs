@@ -13,6 +13,10 @@ impl Kind {
     pub const PARTS: Kind = Kind::new(*b"part");
     /// A slice that nobody can write.
     pub const FROZEN: Kind = Kind::new(*b"froz");
+    /// Bytes with a name.
+    pub const NAMED: Kind = Kind::new(*b"name");
+    /// A list of values with a name.
+    pub const LIST: Kind = Kind::new(*b"list");
     /// A queue's ring.
     pub const QUEUE: Kind = Kind::new(*b"queu");
     /// A large message on its way.

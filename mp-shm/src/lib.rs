@@ -9,9 +9,11 @@ mod error;
 mod frozen;
 mod header;
 mod kind;
+mod named;
 mod place;
 mod placed;
 mod region;
+mod shared_memory;
 mod value;
 mod window;
 
@@ -26,5 +28,6 @@ pub use mp_sys::Errno;
 pub use place::{Place, Words};
 pub use placed::Placed;
 pub use region::Region;
+pub use shared_memory::SharedMemory;
 pub use value::Value;
 pub use window::Window;

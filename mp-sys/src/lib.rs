@@ -10,6 +10,7 @@ pub mod limits;
 pub mod memfd;
 pub mod memory;
 pub mod object;
+pub mod ofd_lock;
 pub mod pidfd;
 pub mod poll;
 pub mod pthread;

@@ -10,14 +10,11 @@ use rustix::fs::{
 
 use crate::{Errno, memory};
 
-/// From this size on, a request is compared with the memory that there is.
-const LARGE: u64 = 16 << 20;
-
 /// `memfd_create` + `fallocate` + `F_ADD_SEALS`: memory of exactly `size` bytes, all zero, that
 /// can neither shrink nor grow.
 ///
 /// The pages are reserved here, so a full machine is an error at creation and never a `SIGBUS`
-/// later. A request of 16 MiB or more is compared with [`memory::available`] first, since the
+/// later. A large request is [compared](memory::check) with what there is first, since the
 /// kernel would sooner kill a process than refuse it. The descriptor is close-on-exec. `name` is
 /// for people who read `/proc/PID/maps`.
 ///
@@ -49,9 +46,7 @@ pub fn create(name: &CStr, size: u64) -> Result<OwnedFd, Errno> {
 ///
 /// As [`create`].
 pub fn create_open(name: &CStr, size: u64) -> Result<OwnedFd, Errno> {
-    if size >= LARGE && size > memory::available() {
-        return Err(Errno::NOMEM);
-    }
+    memory::check(size)?;
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     // NOEXEC_SEAL came with Linux 6.3; an older kernel says EINVAL.
     let memory = memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL)

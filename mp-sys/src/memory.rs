@@ -7,6 +7,11 @@
 use std::fs::read_to_string;
 use std::path::Path;
 
+use crate::Errno;
+
+/// From this size on, a request is compared with what there is.
+const LARGE: u64 = 16 << 20;
+
 /// How many bytes could be taken before the kernel would have to kill: what the machine can free
 /// and swap, or what the tightest control group (v2) around this process leaves, if that is less.
 ///
@@ -20,6 +25,16 @@ use std::path::Path;
 /// ```
 pub fn available() -> u64 {
     machine().unwrap_or(u64::MAX).min(groups().unwrap_or(u64::MAX))
+}
+
+/// Whether `size` bytes may be taken. Less than 16 MiB always may: looking would cost more than
+/// making them.
+///
+/// # Errors
+///
+/// [`Errno::NOMEM`] if there is less [available].
+pub fn check(size: u64) -> Result<(), Errno> {
+    if size < LARGE || size <= available() { Ok(()) } else { Err(Errno::NOMEM) }
 }
 
 fn machine() -> Option<u64> {
