@@ -125,6 +125,17 @@ pub enum Error {
         /// The byte.
         byte: u8,
     },
+    /// An item is longer than its slot.
+    #[error("an item of {len} bytes exceeds the available storage of {room} bytes")]
+    TooLong {
+        /// The length of the item in bytes.
+        len: usize,
+        /// What fits.
+        room: usize,
+    },
+    /// Bytes in shared memory that none of ours can have written.
+    #[error("shared memory is corrupt: {0} makes no sense")]
+    Corrupt(&'static str),
     /// Memory of 0 bytes.
     #[error("named shared memory has at least one byte")]
     Empty,

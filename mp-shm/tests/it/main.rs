@@ -3,5 +3,7 @@
 mod array;
 mod frozen;
 mod region;
+mod shareable_list;
+mod shared_memory;
 mod travel;
 mod value;
