@@ -2,8 +2,6 @@
 
 use mp_sys::{Errno, fd_table};
 
-use crate::Address;
-
 /// Why bytes, a value or a handle did not get from one process to the other.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -62,20 +60,36 @@ pub enum Error {
     /// The message carries handles, and this socket (TCP) cannot.
     #[error("handles cannot travel over this socket: use a unix socket")]
     NoHandles,
-    /// The two sides do not have the same key.
-    #[error("the other side does not have the same key")]
-    Authentication,
-    /// Somebody listens there already, or a socket file lies there.
-    #[error("the address {0} is in use")]
-    AddressInUse(Address),
-    /// A unix socket's path or name has room for fewer bytes.
-    #[error("the address is {len} bytes long, and the limit is {max}")]
-    AddressTooLong {
-        /// The length of the path or name.
+    /// The message refers to more descriptors than one message carries.
+    #[error("the value holds handles to {len} descriptors, and a message carries {max}")]
+    TooManyHandles {
+        /// How many there are.
         len: usize,
-        /// The longest possible.
+        /// How many there may be.
         max: usize,
     },
+    /// This process does not hold the item: it has been acknowledged already, or
+    /// [`task_done`](crate::JoinableQueue::task_done) was called more often than `get`.
+    #[error("there is no item to acknowledge: every get can be answered once")]
+    NotHeld,
+    /// As many processes as a queue can tell apart hold items that they have not acknowledged.
+    #[error("{max} processes hold items of the queue already: acknowledge some first")]
+    TooManyHolders {
+        /// How many may.
+        max: usize,
+    },
+    /// A consumer died before it had acknowledged its item, and nobody has taken the item since.
+    #[error("a consumer died, and {items} of its items wait to be taken again")]
+    ConsumerDied {
+        /// How many items wait.
+        items: usize,
+    },
+    /// Shared memory could not be made or attached.
+    #[error(transparent)]
+    Memory(#[from] mp_shm::Error),
+    /// A lock could not be had.
+    #[error(transparent)]
+    Lock(mp_sync::Error),
     /// The kernel refused.
     #[error("{op} failed: {errno}")]
     Os {
@@ -90,5 +104,14 @@ impl Error {
     /// For `map_err`: the error of the system call `op`.
     pub(crate) fn os(op: &'static str) -> impl Fn(Errno) -> Error {
         move |errno| Error::Os { op, errno }
+    }
+}
+
+impl From<mp_sync::Error> for Error {
+    fn from(error: mp_sync::Error) -> Error {
+        match error {
+            mp_sync::Error::TimedOut => Error::TimedOut,
+            error => Error::Lock(error),
+        }
     }
 }

@@ -2,29 +2,32 @@
 
 pub mod fd;
 
-mod address;
-mod auth;
-mod connect;
+mod byte_queue;
 mod connection;
 mod error;
 mod frame;
 mod half;
-mod listener;
+mod joinable_queue;
+mod lease;
 mod message;
-mod socket_file;
+mod queue;
+mod raw;
+mod simple_queue;
+mod sys;
 mod turn;
 mod wait;
 mod wire;
 
-pub use address::Address;
-pub use auth::Key;
-pub use connect::{connect, connect_timeout, connect_wire};
+pub use byte_queue::ByteQueue;
 pub use connection::{Connection, pipe};
 pub use error::Error;
 pub use fd::Fd;
 pub use half::{Receiver, Sender, simplex};
-pub use listener::Listener;
+pub use joinable_queue::JoinableQueue;
+pub use lease::Lease;
 pub use message::{Message, decode, encode};
 pub use mp_sys::{Deadline, Errno, fd_table};
+pub use queue::{Drain, Iter, PutError, Queue};
+pub use simple_queue::SimpleQueue;
 pub use wait::wait;
 pub use wire::Wire;

@@ -47,6 +47,23 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Message, Error> {
     Ok(Message { bytes: result?, fds })
 }
 
+/// As [`encode`], onto the end of `bytes`, which keeps its room for the next value.
+pub(crate) fn encode_into<T: Serialize + ?Sized>(
+    value: &T,
+    bytes: &mut Vec<u8>,
+) -> Result<Vec<OwnedFd>, Error> {
+    let (result, fds) = fd_table::collect(|| {
+        postcard::to_extend(value, std::mem::take(bytes)).map_err(|error| {
+            match fd_table::failure() {
+                Some(cause) => Error::Handle(cause),
+                None => Error::Encode(error.to_string()),
+            }
+        })
+    });
+    *bytes = result?;
+    Ok(fds)
+}
+
 /// Reads a value from a message, all of whose bytes it must use.
 ///
 /// Bytes that are no such value are an error and nothing else: they cannot make this process
@@ -69,7 +86,15 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Message, Error> {
 /// ```
 pub fn decode<T: DeserializeOwned>(message: Message) -> Result<T, Error> {
     let Message { bytes, fds } = message;
-    fd_table::supply(fds, || match postcard::take_from_bytes(&bytes) {
+    decode_from(&bytes, fds)
+}
+
+/// As [`decode`], from borrowed bytes.
+pub(crate) fn decode_from<T: DeserializeOwned>(
+    bytes: &[u8],
+    fds: Vec<OwnedFd>,
+) -> Result<T, Error> {
+    fd_table::supply(fds, || match postcard::take_from_bytes(bytes) {
         Ok((value, [])) => Ok(value),
         Ok((_, rest)) => Err(Error::Decode(format!("{} bytes are left over", rest.len()))),
         Err(error) => Err(match fd_table::failure() {

@@ -110,7 +110,7 @@ impl<'de, T: Place> Deserialize<'de> for Placed<T> {
 }
 
 /// A region that may be an arena.
-pub(crate) struct Any(pub(crate) Region);
+struct Any(Region);
 
 impl<'de> Deserialize<'de> for Any {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Any, D::Error> {

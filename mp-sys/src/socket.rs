@@ -1,9 +1,12 @@
 //! `socketpair(2)`, `sendmsg(2)`, `recvmsg(2)`: bytes and descriptors between processes.
-#![expect(unsafe_code, reason = "a vector grows by what the kernel wrote into its spare room")]
+#![expect(
+    unsafe_code,
+    reason = "a vector grows by what the kernel wrote into its spare room; rustix has no SO_PEEK_OFF"
+)]
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, SendAncillaryBuffer,
@@ -151,4 +154,27 @@ pub fn recv_onto(
     // SAFETY: the reservation covers `old + len`, and recv(2) wrote the first `got` of `len`.
     unsafe { bytes.set_len(old + got) };
     Ok(got)
+}
+
+/// `setsockopt(SO_PEEK_OFF)`: how many bytes a receive with [`RecvFlags::PEEK`] skips.
+///
+/// It holds for everyone who has the socket, and moves with every peek and receive; so set it
+/// right before the peek, with everyone else kept off.
+///
+/// # Errors
+///
+/// [`Errno::OPNOTSUPP`] where the socket is no unix socket.
+pub fn set_peek_offset(socket: impl AsFd, offset: u32) -> Result<(), Errno> {
+    let offset = i32::try_from(offset).map_err(|_| Errno::INVAL)?;
+    // SAFETY: SO_PEEK_OFF reads one int (socket(7)), which lives until the call returns.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEEK_OFF,
+            (&raw const offset).cast(),
+            size_of::<i32>() as libc::socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(crate::last_errno()) }
 }

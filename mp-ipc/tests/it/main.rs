@@ -1,8 +1,3 @@
 //! What mp-ipc promises within one process.
 
-mod connection;
-mod decode;
-mod frame;
-mod handles;
-mod listener;
-mod wait;
+mod queue;

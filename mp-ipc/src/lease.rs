@@ -1,0 +1,106 @@
+//! An item that comes back to its queue if its consumer dies.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+
+use crate::byte_queue::Taken;
+use crate::raw::cursor::Cursor;
+use crate::raw::owner::Owner;
+use crate::{Error, Queue};
+
+/// An item on approval, from [`Queue::get_lease`].
+///
+/// Work with the item, then [`ack`](Lease::ack). Dropped without that, or left behind by a
+/// process that dies, the item is the next one that a consumer gets. The lease belongs to the
+/// process; its threads may pass it around.
+///
+/// While it lasts, the item keeps its room in the ring, and so does what was put after it.
+///
+/// # Examples
+///
+/// ```
+/// use mp_ipc::{Error, Queue};
+///
+/// let queue = Queue::new(0)?;
+/// queue.put(7)?;
+/// drop(queue.get_lease()?);
+///
+/// let again = queue.get_lease()?;
+/// assert!(again.is_redelivered());
+/// assert_eq!(again.ack()?, 7);
+/// assert!(matches!(queue.try_get(), Err(Error::Empty)));
+/// # Ok::<(), Error>(())
+/// ```
+pub struct Lease<T> {
+    /// `None` once the item was acknowledged.
+    value: Option<T>,
+    queue: Queue<T>,
+    owner: Owner,
+    at: Cursor,
+    redelivered: bool,
+}
+
+impl<T> Lease<T> {
+    pub(crate) fn new(value: T, queue: Queue<T>, owner: Owner, taken: &Taken) -> Lease<T> {
+        Lease { value: Some(value), queue, owner, at: taken.at, redelivered: taken.redelivered }
+    }
+
+    /// Whether somebody had the item before and did not acknowledge it.
+    pub fn is_redelivered(&self) -> bool {
+        self.redelivered
+    }
+
+    /// Says that the item is done with, and returns it.
+    ///
+    /// # Blocking
+    ///
+    /// Waits for the consumers that are at it. If one dies: *recovers*. One that is paused inside
+    /// of its own `get` keeps this waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotHeld`] in a forked child: the item is its parent's.
+    #[expect(clippy::missing_panics_doc, reason = "the value is there until this takes it")]
+    pub fn ack(mut self) -> Result<T, Error> {
+        self.queue.bytes().acknowledge(Some(self.at), self.owner_here()?)?;
+        Ok(self.value.take().expect("a lease has its value until it is acknowledged"))
+    }
+
+    /// The lease's owner, if that is this process.
+    fn owner_here(&self) -> Result<Owner, Error> {
+        if self.owner == Owner::current() { Ok(self.owner) } else { Err(Error::NotHeld) }
+    }
+}
+
+/// Gives the item back.
+///
+/// Waits as [`ack`](Lease::ack) does. If that fails, the item comes back when this process ends.
+impl<T> Drop for Lease<T> {
+    fn drop(&mut self) {
+        if self.value.is_some()
+            && let Ok(owner) = self.owner_here()
+        {
+            let _ = self.queue.bytes().give_back(self.at, owner);
+        }
+    }
+}
+
+impl<T> Deref for Lease<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.value.as_ref().expect("a lease has its value until it is acknowledged")
+    }
+}
+
+impl<T> DerefMut for Lease<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.value.as_mut().expect("a lease has its value until it is acknowledged")
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Lease<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Lease").field(&**self).finish()
+    }
+}

@@ -1,0 +1,442 @@
+//! A queue of values.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use mp_sys::Deadline;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::byte_queue::{BYTES, Taken};
+use crate::message::{decode_from, encode_into};
+use crate::raw::owner::Owner;
+use crate::raw::ring::Patience;
+use crate::{ByteQueue, Error, Lease};
+
+/// A bounded queue between any number of producers and consumers, in any number of processes.
+///
+/// A clone is another handle to the same queue, and so is a queue that has travelled: it can be a
+/// field of an argument, of a message through a connection, or of an item of another queue.
+/// Items are values that serde can write; handles in them travel too. Items come out in the order
+/// in which they went in. There is no thread behind a queue: when `put` returns, the item is in
+/// shared memory, outlives its producer, and every `get`, `len` and `is_empty` knows of it.
+///
+/// # Capacity
+///
+/// A queue is full when it holds `maxsize` items, or when its ring of bytes is full. An item that
+/// is longer than a quarter of the ring travels beside it, in memory of its producer that is used
+/// again and again, so items of any size pass through a ring of any size; of those, a process
+/// has two under way at most.
+///
+/// # What a death loses
+///
+/// - A producer that dies in `put`: its item is either in the queue, whole, or not there at all.
+/// - A consumer that dies in `get`: its item is still in the queue, or the consumer had it. Once
+///   the item is out of the queue, which is at one instant before `get` returns, it lives and
+///   dies with the consumer. Nothing is delivered twice.
+/// - [`get_lease`](Queue::get_lease) closes that window: the item comes back to the queue if its
+///   consumer dies before it says [`ack`](Lease::ack). A consumer that dies between its work and
+///   `ack` has done the work, and it will be done again: at least once, where `get` is at most
+///   once.
+///
+/// Nobody else is harmed: whoever dies, at any instruction, the others go on.
+///
+/// Python: `multiprocessing.Queue(maxsize)`. There is no feeder thread, so `join_thread` and
+/// `cancel_join_thread` have nothing to do.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use mp_ipc::{Error, Queue};
+///
+/// let queue = Queue::new(2)?;
+/// queue.put("one".to_string())?;
+/// queue.put("two".to_string())?;
+/// let full = queue.try_put("three".to_string()).unwrap_err();
+/// assert_eq!(full.into_value(), "three", "a failed put gives its value back");
+///
+/// assert_eq!(queue.get()?, "one");
+/// queue.close();
+/// assert_eq!(queue.get()?, "two", "what is left can be taken");
+/// assert!(matches!(queue.get_timeout(Duration::from_secs(1)), Err(Error::Closed)));
+/// # Ok::<(), Error>(())
+/// ```
+#[doc(alias = "multiprocessing.Queue")]
+pub struct Queue<T> {
+    bytes: ByteQueue,
+    _items: PhantomData<fn(T) -> T>,
+}
+
+/// A value that could not be put, and why.
+#[derive(thiserror::Error)]
+#[error("{error}")]
+pub struct PutError<V> {
+    value: V,
+    #[source]
+    error: Error,
+}
+
+impl<V> PutError<V> {
+    /// Why.
+    pub fn error(&self) -> &Error {
+        &self.error
+    }
+
+    /// The value.
+    pub fn into_value(self) -> V {
+        self.value
+    }
+
+    /// Both.
+    pub fn into_parts(self) -> (V, Error) {
+        (self.value, self.error)
+    }
+}
+
+impl<V> fmt::Debug for PutError<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PutError").field(&self.error).finish()
+    }
+}
+
+impl<V> From<PutError<V>> for Error {
+    fn from(failed: PutError<V>) -> Error {
+        failed.error
+    }
+}
+
+thread_local! {
+    /// Where values are encoded and decoded. It keeps its room.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The scratch keeps no more than this from one call to the next.
+const SCRATCH_MAX: usize = 1 << 20;
+
+/// Runs `act` with an empty buffer, which calls inside of `act` do not share.
+#[inline]
+pub(crate) fn with_scratch<R>(act: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+    let mut scratch = SCRATCH.take();
+    scratch.clear();
+    let result = act(&mut scratch);
+    if scratch.capacity() <= SCRATCH_MAX {
+        SCRATCH.set(scratch);
+    }
+    result
+}
+
+impl<T> Queue<T> {
+    /// Makes a queue of at most `maxsize` items; 0 is "as many as fit into 128 KiB".
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memory`] or [`Error::Os`] when memory or descriptors run out.
+    pub fn new(maxsize: usize) -> Result<Queue<T>, Error> {
+        Queue::with_capacity(maxsize, BYTES)
+    }
+
+    /// Makes a queue of at most `maxsize` items with a ring of `bytes`, rounded up to a power of
+    /// two from 4 KiB to 2 GiB.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Queue::new).
+    pub fn with_capacity(maxsize: usize, bytes: usize) -> Result<Queue<T>, Error> {
+        let bytes = ByteQueue::create(maxsize, bytes, mp_shm::type_hash::<Queue<T>>())?;
+        Ok(Queue { bytes, _items: PhantomData })
+    }
+
+    /// How many items wait to be taken: the exact number at one instant of the call.
+    ///
+    /// Python: `Queue.qsize()`.
+    #[doc(alias = "qsize")]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether nothing waits to be taken. Python: `Queue.empty()`.
+    #[doc(alias = "empty")]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Whether there is no room for one more item, however short. Python: `Queue.full()`.
+    #[doc(alias = "full")]
+    pub fn is_full(&self) -> bool {
+        self.bytes.is_full()
+    }
+
+    /// The most items, if there is a limit besides that of the bytes.
+    pub fn maxsize(&self) -> Option<usize> {
+        self.bytes.maxsize()
+    }
+
+    /// The size of the ring. An item takes 8 bytes besides its own, rounded up to 8.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Ends the queue, for everybody: as [`ByteQueue::close`].
+    ///
+    /// Python: `queue.Queue.shutdown()`, which `multiprocessing.Queue` does not have; its
+    /// `close()`, which ends the queue for the calling process only, is dropping the handle here.
+    #[doc(alias = "shutdown")]
+    pub fn close(&self) {
+        self.bytes.close();
+    }
+
+    /// Whether somebody has closed the queue.
+    pub fn is_closed(&self) -> bool {
+        self.bytes.is_closed()
+    }
+
+    pub(crate) fn bytes(&self) -> &ByteQueue {
+        &self.bytes
+    }
+}
+
+impl<T: Serialize> Queue<T> {
+    /// Puts `value` in, waiting for room. Python: `Queue.put(obj)`.
+    ///
+    /// # Blocking
+    ///
+    /// Waits for room, which consumers make, and for the producers that are at it. If one of
+    /// either dies: *recovers*. A producer that is paused inside of its own `put` keeps the
+    /// others waiting; `put_timeout` keeps its deadline all the same.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`]; [`Error::Encode`] or [`Error::Handle`] when the value cannot be
+    /// written. The value comes back.
+    pub fn put(&self, value: T) -> Result<(), PutError<T>> {
+        self.put_with(value, Patience::Until(None))
+    }
+
+    /// Puts `value` in if there is room at once. Python: `Queue.put_nowait(obj)`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Full`], besides those of [`put`](Queue::put). The value comes back.
+    #[doc(alias = "put_nowait")]
+    pub fn try_put(&self, value: T) -> Result<(), PutError<T>> {
+        self.put_with(value, Patience::Try)
+    }
+
+    /// Puts `value` in, waiting for room no longer than `timeout`.
+    ///
+    /// Python: `Queue.put(obj, timeout=t)`.
+    ///
+    /// # Blocking
+    ///
+    /// As [`put`](Queue::put), and never past the timeout.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`], besides those of [`put`](Queue::put). The value comes back.
+    pub fn put_timeout(&self, value: T, timeout: Duration) -> Result<(), PutError<T>> {
+        self.put_with(value, Patience::Until(Some(Deadline::after(timeout))))
+    }
+
+    #[inline]
+    pub(crate) fn put_with(&self, value: T, patience: Patience) -> Result<(), PutError<T>> {
+        let put = with_scratch(|scratch| {
+            let fds = encode_into(&value, scratch)?;
+            self.bytes.put_message(scratch, &fds, patience)
+        });
+        put.map_err(|error| PutError { value, error })
+    }
+}
+
+impl<T: DeserializeOwned> Queue<T> {
+    /// Takes the next item out, waiting for one. Python: `Queue.get()`.
+    ///
+    /// # Blocking
+    ///
+    /// Waits for an item, which producers put, and for the consumers that are at it. If one of
+    /// either dies: *recovers*. A consumer that is paused inside of its own `get` keeps the
+    /// others waiting; `get_timeout` keeps its deadline all the same.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] when the queue is closed and empty; [`Error::Decode`] when the item is
+    /// no `T`, which then is gone; [`Error::Os`] when its handles need more descriptors than this
+    /// process may open, and then it stays.
+    pub fn get(&self) -> Result<T, Error> {
+        self.get_with(Patience::Until(None))
+    }
+
+    /// Takes the next item out if there is one. Python: `Queue.get_nowait()`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Empty`], besides those of [`get`](Queue::get).
+    #[doc(alias = "get_nowait")]
+    pub fn try_get(&self) -> Result<T, Error> {
+        self.get_with(Patience::Try)
+    }
+
+    /// Takes the next item out, waiting for one no longer than `timeout`.
+    ///
+    /// Python: `Queue.get(timeout=t)`.
+    ///
+    /// # Blocking
+    ///
+    /// As [`get`](Queue::get), and never past the timeout.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`], besides those of [`get`](Queue::get).
+    pub fn get_timeout(&self, timeout: Duration) -> Result<T, Error> {
+        self.get_with(Patience::Until(Some(Deadline::after(timeout))))
+    }
+
+    /// Takes the next item out on approval: it comes back to the queue unless it is
+    /// [acknowledged](Lease::ack), also if this process dies.
+    ///
+    /// # Blocking
+    ///
+    /// As [`get`](Queue::get).
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Queue::get), and [`Error::TooManyHolders`].
+    pub fn get_lease(&self) -> Result<Lease<T>, Error> {
+        self.lease_with(Patience::Until(None))
+    }
+
+    /// As [`get_lease`](Queue::get_lease), if there is an item at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_get`](Queue::try_get), and [`Error::TooManyHolders`].
+    pub fn try_get_lease(&self) -> Result<Lease<T>, Error> {
+        self.lease_with(Patience::Try)
+    }
+
+    /// As [`get_lease`](Queue::get_lease), waiting no longer than `timeout`.
+    ///
+    /// # Blocking
+    ///
+    /// As [`get_timeout`](Queue::get_timeout).
+    ///
+    /// # Errors
+    ///
+    /// As [`get_timeout`](Queue::get_timeout), and [`Error::TooManyHolders`].
+    pub fn get_lease_timeout(&self, timeout: Duration) -> Result<Lease<T>, Error> {
+        self.lease_with(Patience::Until(Some(Deadline::after(timeout))))
+    }
+
+    /// The items as they come, until the queue is closed and empty.
+    pub fn iter(&self) -> Iter<'_, T> {
+        Iter { queue: self }
+    }
+
+    /// The items that are there, until none is.
+    pub fn drain(&self) -> Drain<'_, T> {
+        Drain { queue: self }
+    }
+
+    #[inline]
+    fn get_with(&self, patience: Patience) -> Result<T, Error> {
+        self.take(None, patience).map(|(value, _)| value)
+    }
+
+    fn lease_with(&self, patience: Patience) -> Result<Lease<T>, Error> {
+        let owner = Owner::current();
+        let (value, taken) = self.take(Some(owner), patience)?;
+        Ok(Lease::new(value, self.clone(), owner, &taken))
+    }
+
+    #[inline]
+    pub(crate) fn take(
+        &self,
+        owner: Option<Owner>,
+        patience: Patience,
+    ) -> Result<(T, Taken), Error> {
+        with_scratch(|scratch| {
+            let mut taken = self.bytes.take(scratch, owner, patience)?;
+            let fds = std::mem::take(&mut taken.fds);
+            match (decode_from(scratch, fds), owner) {
+                (Ok(value), _) => Ok((value, taken)),
+                // What cannot be read by anybody does not come back.
+                (Err(error), Some(owner)) => {
+                    self.bytes.acknowledge(Some(taken.at), owner)?;
+                    Err(error)
+                }
+                (Err(error), None) => Err(error),
+            }
+        })
+    }
+}
+
+/// Iterator of [`Queue::iter`].
+#[derive(Debug)]
+pub struct Iter<'a, T> {
+    queue: &'a Queue<T>,
+}
+
+impl<T: DeserializeOwned> Iterator for Iter<'_, T> {
+    type Item = Result<T, Error>;
+
+    fn next(&mut self) -> Option<Result<T, Error>> {
+        match self.queue.get() {
+            Err(Error::Closed) => None,
+            got => Some(got),
+        }
+    }
+}
+
+impl<'a, T: DeserializeOwned> IntoIterator for &'a Queue<T> {
+    type Item = Result<T, Error>;
+    type IntoIter = Iter<'a, T>;
+
+    fn into_iter(self) -> Iter<'a, T> {
+        self.iter()
+    }
+}
+
+/// Iterator of [`Queue::drain`].
+#[derive(Debug)]
+pub struct Drain<'a, T> {
+    queue: &'a Queue<T>,
+}
+
+impl<T: DeserializeOwned> Iterator for Drain<'_, T> {
+    type Item = Result<T, Error>;
+
+    fn next(&mut self) -> Option<Result<T, Error>> {
+        match self.queue.try_get() {
+            Err(Error::Closed | Error::Empty) => None,
+            got => Some(got),
+        }
+    }
+}
+
+impl<T> Clone for Queue<T> {
+    fn clone(&self) -> Queue<T> {
+        Queue { bytes: self.bytes.clone(), _items: PhantomData }
+    }
+}
+
+impl<T> Serialize for Queue<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.bytes.serialize(serializer)
+    }
+}
+
+impl<'de, T> Deserialize<'de> for Queue<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Queue<T>, D::Error> {
+        let element = mp_shm::type_hash::<Queue<T>>();
+        let bytes = ByteQueue::deserialize_as(deserializer, element)?;
+        Ok(Queue { bytes, _items: PhantomData })
+    }
+}
+
+impl<T> fmt::Debug for Queue<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Queue").field(&self.bytes).finish()
+    }
+}

@@ -1,0 +1,96 @@
+//! The put side of the ring, under its lock.
+
+use std::sync::atomic::Ordering;
+
+use super::cursor::Cursor;
+use super::ring::{Patience, Ring, Turn};
+use crate::Error;
+
+/// The put lock, held. What is [written](Putting::write) exists from the [commit](Putting::commit)
+/// on; dropped without one, nothing has happened.
+#[derive(Debug)]
+pub(crate) struct Putting<'a> {
+    ring: &'a Ring,
+    /// The tail word as it was, for the commit.
+    word: u64,
+    tail: Cursor,
+    /// Records written and not committed yet.
+    written: u32,
+    _turn: Turn<'a>,
+}
+
+impl Ring {
+    #[inline]
+    pub(crate) fn putting(&self, patience: Patience) -> Result<Putting<'_>, Error> {
+        let side = &self.header.put;
+        let turn = Turn::take(&side.lock, patience)?;
+        // Relaxed: the lock has ordered the last holder's stores before us.
+        let word = side.commit.load(Ordering::Relaxed);
+        if Cursor::is_closed(word) {
+            return Err(Error::Closed);
+        }
+        Ok(Putting { ring: self, word, tail: Cursor::of(word), written: 0, _turn: turn })
+    }
+}
+
+impl Putting<'_> {
+    /// Whether a record of `units` fits.
+    #[inline]
+    pub(crate) fn has_room(&mut self, units: u32) -> bool {
+        let ring = self.ring;
+        let side = &ring.header.put;
+        // What was seen lies at or before the real head, so what fits by it fits.
+        let seen = Cursor::of(side.seen.load(Ordering::Relaxed));
+        if ring.fits(self.tail, seen, seen, units) {
+            return true;
+        }
+        let head = ring.head();
+        side.seen.store(head.word(), Ordering::Relaxed);
+        ring.fits(self.tail, head, ring.next(), units)
+    }
+
+    /// Writes a record behind the tail, of which `prefix` and `bytes` are the payload. The prefix
+    /// is whole units, and there [is room](Putting::has_room).
+    #[inline]
+    pub(crate) fn write(&mut self, state: u32, prefix: &[u8], bytes: &[u8]) -> Result<(), Error> {
+        let (at, len) = (self.tail.units, prefix.len() + bytes.len());
+        self.ring.set_state(at, len as u32, state)?;
+        if !prefix.is_empty() {
+            self.ring.copy_in(at.wrapping_add(1), prefix)?;
+        }
+        self.ring.copy_in(at.wrapping_add(Ring::units_of(prefix.len())), bytes)?;
+        self.tail = self.tail.past(Ring::units_of(len));
+        self.written += 1;
+        Ok(())
+    }
+
+    /// The label for the next packet of descriptors. No two packets have the same, also when a
+    /// holder dies between the label and the commit.
+    pub(crate) fn label(&self) -> u32 {
+        let label = self.ring.header.put.label.load(Ordering::Relaxed).wrapping_add(1);
+        self.ring.header.put.label.store(label, Ordering::Relaxed);
+        label
+    }
+
+    /// Where the next record goes.
+    pub(crate) fn tail(&self) -> Cursor {
+        self.tail
+    }
+
+    /// Makes the written records exist, all at once, and says how many they were.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`]: then none of them do.
+    #[inline]
+    pub(crate) fn commit(&mut self) -> Result<u32, Error> {
+        // Release: pairs with the Acquire in Ring::tail_word(). An exchange, since the other
+        // writer of this word is Ring::close(), which does not take the lock.
+        let commit = &self.ring.header.put.commit;
+        commit
+            .compare_exchange(self.word, self.tail.word(), Ordering::Release, Ordering::Relaxed)
+            .map_err(|_| Error::Closed)?;
+        self.word = self.tail.word();
+        Ok(std::mem::take(&mut self.written))
+    }
+}

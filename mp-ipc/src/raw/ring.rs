@@ -1,0 +1,293 @@
+//! The ring: its memory, its two locks, and what can be seen without them.
+#![expect(unsafe_code, reason = "places the header in shared memory and takes robust locks")]
+
+use std::sync::atomic::Ordering;
+
+use mp_shm::{Kind, Placed, Region, Window};
+use mp_sync::RawMutex;
+use mp_sys::Deadline;
+
+use super::cursor::Cursor;
+use super::header::{Header, RING};
+use crate::Error;
+
+/// Records are measured in these.
+pub(crate) const UNIT: usize = 8;
+/// The smallest ring; the largest has 2^31 bytes, so that positions never become ambiguous.
+const BYTES_MIN: usize = 4096;
+const BYTES_MAX: usize = 1 << 31;
+
+/// In a record's state: it begins with the label of its descriptors.
+pub(crate) const HANDLES: u32 = 1;
+/// In a record's state: its bytes lie in the segment that is its first descriptor.
+pub(crate) const SPILLED: u32 = 2;
+
+/// One queue's memory, as this process sees it.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    // INVARIANT (disjoint): the header lies before RING, the data from there on, and nobody else
+    // places anything in the region, which this type does not give out.
+    region: Region,
+    pub(crate) header: Placed<Header>,
+    data: Window,
+    /// A power of two.
+    units: u32,
+    /// The most items; `u32::MAX` is no limit.
+    limit: u32,
+}
+
+/// One record of the ring, its length checked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Record {
+    pub(crate) at: Cursor,
+    pub(crate) next: Cursor,
+    /// Bytes after the header word.
+    pub(crate) len: u32,
+    pub(crate) state: u32,
+}
+
+impl Ring {
+    /// `limit` 0 is no limit; `bytes` is rounded up to a power of two.
+    pub(crate) fn create(limit: usize, bytes: usize, element: u64) -> Result<Ring, Error> {
+        let bytes = bytes.clamp(BYTES_MIN, BYTES_MAX).next_power_of_two();
+        let region = Region::create(Kind::QUEUE, RING + bytes, element)?;
+        // More items than units never fit, so a larger limit is none.
+        let limit = if limit >= bytes / UNIT { 0 } else { limit as u32 };
+        let ring = Ring::open(region)?;
+        ring.header.limit.store(limit, Ordering::Relaxed);
+        Ok(Ring { limit: if limit == 0 { u32::MAX } else { limit }, ..ring })
+    }
+
+    /// The queue that another process has made.
+    pub(crate) fn attach(region: Region, element: u64) -> Result<Ring, Error> {
+        Ring::open(region.expect(Kind::QUEUE, element)?)
+    }
+
+    fn open(region: Region) -> Result<Ring, Error> {
+        let bytes = region.len().saturating_sub(RING);
+        if !bytes.is_power_of_two() || !(BYTES_MIN..=BYTES_MAX).contains(&bytes) {
+            return Err(Error::Protocol("a queue's ring has a size that no queue makes"));
+        }
+        // SAFETY: INVARIANT (disjoint).
+        let header = unsafe { region.place::<Header>(0) }?;
+        let data = region.window(RING, bytes)?;
+        let limit = match header.limit.load(Ordering::Relaxed) {
+            0 => u32::MAX,
+            limit => limit,
+        };
+        Ok(Ring { region, header, data, units: (bytes / UNIT) as u32, limit })
+    }
+
+    pub(crate) fn region(&self) -> &Region {
+        &self.region
+    }
+
+    pub(crate) fn units(&self) -> u32 {
+        self.units
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.units as usize * UNIT
+    }
+
+    /// The most items, if there is a limit but that of the bytes.
+    pub(crate) fn limit(&self) -> Option<usize> {
+        (self.limit != u32::MAX).then_some(self.limit as usize)
+    }
+
+    /// How many units a record of `len` bytes takes, with its header word.
+    #[inline]
+    pub(crate) fn units_of(len: usize) -> u32 {
+        (1 + len.div_ceil(UNIT)) as u32
+    }
+
+    /// The longest record that goes through the ring and not beside it: a quarter.
+    pub(crate) fn inline_max(&self) -> usize {
+        self.bytes() / 4
+    }
+
+    /// The tail word. Acquire: pairs with the commit of a put.
+    #[inline]
+    pub(crate) fn tail_word(&self) -> u64 {
+        self.header.put.commit.load(Ordering::Acquire)
+    }
+
+    #[inline]
+    pub(crate) fn tail(&self) -> Cursor {
+        Cursor::of(self.tail_word())
+    }
+
+    /// Up to where the room is free. Acquire: pairs with the commit of a get.
+    #[inline]
+    pub(crate) fn head(&self) -> Cursor {
+        Cursor::of(self.header.get.commit.load(Ordering::Acquire))
+    }
+
+    /// What is delivered next, if nothing was given back.
+    #[inline]
+    pub(crate) fn next(&self) -> Cursor {
+        if self.header.leasing.load(Ordering::Acquire) != 0 {
+            return Cursor::of(self.header.next.load(Ordering::Acquire));
+        }
+        self.head()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        Cursor::is_closed(self.tail_word())
+    }
+
+    /// Whether a get has something to do: an item, or the end.
+    pub(crate) fn has_news(&self) -> bool {
+        let tail = self.tail_word();
+        Cursor::is_closed(tail)
+            || Cursor::of(tail) != self.next()
+            || self.header.returned.load(Ordering::Relaxed) != 0
+    }
+
+    /// How many items wait to be delivered, at one instant of this call.
+    pub(crate) fn len(&self) -> usize {
+        loop {
+            let next = self.next();
+            let tail = self.tail();
+            // The tail was read while the other word stood still, so both were true together.
+            if self.next() == next {
+                return tail.items_since(next) as usize;
+            }
+        }
+    }
+
+    /// How many items were put and are not done with.
+    pub(crate) fn unfinished(&self) -> usize {
+        loop {
+            let head = self.head();
+            let tail = self.tail();
+            if self.head() == head {
+                return tail.items_since(head) as usize;
+            }
+        }
+    }
+
+    /// Whether a record of `units` fits behind `tail`, if `head` and `next` are up to date.
+    #[inline]
+    pub(crate) fn fits(&self, tail: Cursor, head: Cursor, next: Cursor, units: u32) -> bool {
+        tail.units_since(head) <= self.units - units && tail.items_since(next) < self.limit
+    }
+
+    /// Whether a put of `units` has something to do: room, or the end.
+    pub(crate) fn has_room(&self, units: u32) -> bool {
+        let tail = self.tail_word();
+        Cursor::is_closed(tail)
+            || self.fits(Cursor::of(tail), self.head(), self.next(), units.min(self.units))
+    }
+
+    /// The record at `at`, which lies before `end`.
+    #[inline]
+    pub(crate) fn record(&self, at: Cursor, end: Cursor) -> Result<Record, Error> {
+        let word = self.load(at.units)?;
+        let (len, state) = (word as u32, (word >> 32) as u32);
+        let units = Ring::units_of(len as usize);
+        // Loaded once, checked before use: what a broken process wrote is an error here.
+        if units > end.units_since(at) {
+            return Err(Error::Protocol("a record in the queue is longer than the queue is full"));
+        }
+        Ok(Record { at, next: at.past(units), len, state })
+    }
+
+    /// Writes a record's header word: when it is made, and when its state changes.
+    #[inline]
+    pub(crate) fn set_state(&self, unit: u32, len: u32, state: u32) -> Result<(), Error> {
+        let word = u64::from(state) << 32 | u64::from(len);
+        self.data.store(self.offset(unit), word).map_err(Into::into)
+    }
+
+    #[inline]
+    pub(crate) fn load(&self, unit: u32) -> Result<u64, Error> {
+        self.data.load(self.offset(unit)).map_err(Into::into)
+    }
+
+    /// Copies `bytes` into the ring from `unit` on, around its end if need be.
+    #[inline]
+    pub(crate) fn copy_in(&self, unit: u32, bytes: &[u8]) -> Result<(), Error> {
+        let start = self.offset(unit);
+        if let Some((first, rest)) = bytes.split_at_checked(self.bytes() - start)
+            && !rest.is_empty()
+        {
+            self.data.write(start, first)?;
+            return self.data.write(0, rest).map_err(Into::into);
+        }
+        self.data.write(start, bytes).map_err(Into::into)
+    }
+
+    /// Copies `len` bytes out of the ring to the end of `to`.
+    #[inline]
+    pub(crate) fn copy_out(&self, unit: u32, len: usize, to: &mut Vec<u8>) -> Result<(), Error> {
+        let start = self.offset(unit);
+        let first = len.min(self.bytes() - start);
+        self.data.append(start, first, to)?;
+        if first < len {
+            self.data.append(0, len - first, to)?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn offset(&self, unit: u32) -> usize {
+        (unit & (self.units - 1)) as usize * UNIT
+    }
+
+    /// From here on no put commits.
+    pub(crate) fn close(&self) {
+        self.header.put.commit.fetch_or(Cursor::closed_bit(), Ordering::AcqRel);
+        self.header.put.bell.ring_all();
+        self.header.get.bell.ring_all();
+    }
+}
+
+/// How long a call is ready to wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Patience {
+    /// Not at all, but for a lock that somebody is about to release.
+    Try,
+    /// Until then.
+    Until(Option<Deadline>),
+}
+
+/// A lock that is held until this is dropped.
+///
+/// That the last holder died needs no care: whatever it did is either committed or not there.
+#[derive(Debug)]
+pub(crate) struct Turn<'a> {
+    lock: &'a RawMutex,
+    /// A robust lock cannot leave its thread, so neither can this.
+    _here: std::marker::PhantomData<*const ()>,
+}
+
+impl<'a> Turn<'a> {
+    #[inline]
+    pub(crate) fn take(lock: &'a RawMutex, patience: Patience) -> Result<Turn<'a>, Error> {
+        // Of no interest: whether the last holder died (see the type's text).
+        match patience {
+            Patience::Until(deadline) => {
+                // SAFETY: the turn borrows the lock from its ring, so it stays mapped until the
+                // turn's drop has unlocked it; turns are never leaked.
+                let _ = unsafe { lock.lock_until(deadline) }?;
+            }
+            Patience::Try => {
+                // SAFETY: as above.
+                if unsafe { lock.try_lock() }?.is_none() {
+                    let soon = Some(Deadline::after(super::wait::TRY));
+                    // SAFETY: as above.
+                    let _ = unsafe { lock.lock_until(soon) }?;
+                }
+            }
+        }
+        Ok(Turn { lock, _here: std::marker::PhantomData })
+    }
+}
+
+impl Drop for Turn<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.lock.unlock();
+    }
+}

@@ -1,0 +1,55 @@
+//! The one file that knows of loom: the atomics and the futex of the bell.
+//!
+//! Under `cfg(loom)` they are loom's atomics, and a futex made of loom's mutex and condvar.
+
+#[cfg(not(loom))]
+pub(crate) use real::*;
+
+#[cfg(loom)]
+pub(crate) use model::*;
+
+#[cfg(not(loom))]
+mod real {
+    pub(crate) use mp_sys::futex::{wait, wake};
+    pub(crate) use std::sync::atomic::{AtomicU32, fence};
+}
+
+#[cfg(loom)]
+mod model {
+    pub(crate) use loom::sync::atomic::{AtomicU32, fence};
+
+    use loom::sync::{Condvar, Mutex};
+    use mp_sys::{Deadline, Errno};
+    use std::sync::atomic::Ordering;
+
+    loom::lazy_static! {
+        /// All sleepers of all words. A wake wakes them all, which a futex may do too.
+        static ref SLEEPERS: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
+    }
+
+    /// Deadlines do not exist in the model: a wake that is lost is a deadlock, which loom reports.
+    pub(crate) fn wait(
+        word: &AtomicU32,
+        expected: u32,
+        _deadline: Option<Deadline>,
+    ) -> Result<(), Errno> {
+        let (mutex, condvar) = &*SLEEPERS;
+        let mut sleepers = mutex.lock().unwrap();
+        if word.load(Ordering::SeqCst) == expected {
+            *sleepers += 1;
+            drop(condvar.wait(sleepers).unwrap());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn wake(_word: &AtomicU32, count: u32) -> usize {
+        let (mutex, condvar) = &*SLEEPERS;
+        let mut sleepers = mutex.lock().unwrap();
+        let woken = (*sleepers).min(count as usize);
+        *sleepers -= woken;
+        for _ in 0..woken {
+            condvar.notify_one();
+        }
+        woken
+    }
+}
