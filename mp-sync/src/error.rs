@@ -19,6 +19,31 @@ pub enum Error {
         /// How many a thread may hold.
         max: u32,
     },
+    /// A party of the barrier died, gave up or called `abort`; `reset` makes it whole.
+    #[error(
+        "the barrier is broken: a party died, timed out or aborted, call reset to use it again"
+    )]
+    Broken,
+    /// There would be more permits than the semaphore may have.
+    #[error("released more often than acquired: there are at most {max} permits")]
+    TooManyPermits {
+        /// How many permits there may be.
+        max: u32,
+    },
+    /// As many threads hold permits as the semaphore has entries for.
+    #[error("{max} threads hold permits already: forget permits that outlive their threads' work")]
+    TooManyHolders {
+        /// How many threads may hold permits of one semaphore.
+        max: usize,
+    },
+    /// A barrier cannot have so many parties, or so few.
+    #[error("a barrier is for 1 to {max} parties, not for {parties}")]
+    Parties {
+        /// What was asked for.
+        parties: usize,
+        /// The most there may be.
+        max: usize,
+    },
     /// The object's memory could not be made or attached.
     #[error(transparent)]
     Memory(#[from] mp_shm::Error),
@@ -97,7 +122,6 @@ impl<G> LockError<G> {
     }
 
     /// The same answer about another guard.
-    #[expect(dead_code, reason = "for the types that follow")]
     pub(crate) fn map<H>(self, f: impl FnOnce(G) -> H) -> LockError<H> {
         match self {
             LockError::OwnerDied(guard) => LockError::OwnerDied(f(guard)),

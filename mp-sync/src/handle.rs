@@ -39,14 +39,12 @@ impl<T: Place> Handle<T> {
     }
 
     /// One of several guards has been made.
-    #[expect(dead_code, reason = "for the types that follow")]
     #[inline]
     pub(crate) fn give(&self) {
         self.out.fetch_add(1, Ordering::Relaxed);
     }
 
     /// One of several guards is being dropped.
-    #[expect(dead_code, reason = "for the types that follow")]
     #[inline]
     pub(crate) fn take(&self) {
         self.out.fetch_sub(1, Ordering::Relaxed);

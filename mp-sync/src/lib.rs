@@ -2,21 +2,48 @@
 
 mod error;
 mod owner;
-mod raw;
 mod sys;
 
+#[cfg(not(loom))]
+mod raw;
+/// The algorithms, for their models.
+#[cfg(loom)]
+pub mod raw;
+
+#[cfg(not(loom))]
+mod barrier;
+#[cfg(not(loom))]
+mod bounded_semaphore;
+#[cfg(not(loom))]
+mod condvar;
+#[cfg(not(loom))]
+mod event;
 #[cfg(not(loom))]
 mod handle;
 #[cfg(not(loom))]
 mod mutex;
 #[cfg(not(loom))]
+mod reentrant_mutex;
+#[cfg(not(loom))]
+mod rwlock;
+#[cfg(not(loom))]
+mod semaphore;
+#[cfg(not(loom))]
 mod shareable;
 
 pub use error::{Error, LockError};
 pub use mp_sys::{Deadline, Errno};
-pub use raw::{Acquired, RawMutex};
+pub use raw::{Acquired, LockState, RawMutex};
 
 #[cfg(not(loom))]
-pub use mutex::{Mutex, MutexGuard};
-#[cfg(not(loom))]
-pub use shareable::Shareable;
+pub use {
+    barrier::Barrier,
+    bounded_semaphore::BoundedSemaphore,
+    condvar::{Condvar, WaitGuard, Waited},
+    event::Event,
+    mutex::{Mutex, MutexGuard},
+    reentrant_mutex::{ReentrantMutex, ReentrantMutexGuard},
+    rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard},
+    semaphore::{Permit, Semaphore},
+    shareable::Shareable,
+};

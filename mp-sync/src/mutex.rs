@@ -10,6 +10,7 @@ use std::time::Duration;
 use mp_shm::Place;
 use serde::{Deserialize, Serialize};
 
+use crate::condvar::sealed;
 use crate::handle::Handle;
 use crate::{Acquired, Deadline, Error, LockError, RawMutex, Shareable};
 
@@ -44,7 +45,7 @@ unsafe impl<T: Shareable> Place for Cell<T> {}
 /// somebody else only when its holder is dead. So nobody writes while the guard lives.
 ///
 /// The holder is a thread, and nobody else can unlock. For Python's `Lock`, which one process
-/// may take and another release, use `Semaphore::new(1)` and `Permit::forget`.
+/// may take and another release, use [`Semaphore`](crate::Semaphore)`::new(1)` and [`Permit::forget`](crate::Permit::forget).
 ///
 /// Python: `Lock()`, with the data inside.
 ///
@@ -141,7 +142,7 @@ impl<T: Shareable> Mutex<T> {
     }
 
     #[inline]
-    pub(crate) fn lock_until(
+    fn lock_until(
         &self,
         deadline: Option<Deadline>,
     ) -> Result<MutexGuard<'_, T>, LockError<MutexGuard<'_, T>>> {
@@ -199,12 +200,15 @@ pub struct MutexGuard<'a, T: Shareable> {
 // SAFETY: a shared guard gives `&T` and nothing else, and T: Sync.
 unsafe impl<T: Shareable> Sync for MutexGuard<'_, T> {}
 
-impl<'a, T: Shareable> MutexGuard<'a, T> {
-    /// The mutex that this guard has locked.
-    #[expect(dead_code, reason = "for the types that follow")]
-    #[inline]
-    pub(crate) fn mutex(&self) -> &'a Mutex<T> {
+impl<'a, T: Shareable> sealed::WaitGuard for MutexGuard<'a, T> {
+    type Released = &'a Mutex<T>;
+
+    fn release(self) -> Self::Released {
         self.mutex
+    }
+
+    fn lock_again(mutex: Self::Released) -> Result<Self, LockError<Self>> {
+        mutex.lock_until(None)
     }
 }
 

@@ -9,9 +9,9 @@ pub(crate) use real::*;
 #[cfg(not(loom))]
 mod real {
     pub(crate) use std::hint::spin_loop;
-    pub(crate) use std::sync::atomic::{AtomicU32, Ordering};
+    pub(crate) use std::sync::atomic::{AtomicU32, Ordering, fence};
 
-    pub(crate) use mp_sys::futex::{wait, wake};
+    pub(crate) use mp_sys::futex::{add_and_wake, set_and_wake, wait, wait_any, wake};
     pub(crate) use mp_sys::pthread::{Held, Place};
     pub(crate) use mp_sys::robust::{List, Node};
 

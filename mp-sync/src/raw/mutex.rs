@@ -82,6 +82,17 @@ pub enum Acquired {
     OwnerDied,
 }
 
+/// What a look at a lock finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockState {
+    /// Nobody holds it.
+    Free,
+    /// Somebody who lives holds it.
+    Held,
+    /// Its holder died, and nobody has locked it since.
+    OwnerDied,
+}
+
 impl RawMutex {
     /// A free lock, for memory of this process alone; shared memory is zeroed instead.
     #[expect(clippy::new_without_default, reason = "shared memory is zeroed, not constructed")]
@@ -199,15 +210,35 @@ impl RawMutex {
         Some(self.node.word().load(Ordering::Relaxed) & TID_MASK).filter(|tid| *tid != 0)
     }
 
-    /// Whether somebody who lives holds the lock.
+    /// Whether the lock is free, held, or left behind by a dead holder.
     ///
     /// It may have changed by the time it is looked at. Orders memory like an Acquire load.
     #[inline]
-    pub fn is_locked(&self) -> bool {
+    pub fn state(&self) -> LockState {
         if sys::list().is_err() {
-            return self.fallback_is_locked();
+            return self.fallback_state();
         }
-        self.node.word().load(Ordering::Acquire) & TID_MASK != 0
+        let seen = self.node.word().load(Ordering::Acquire);
+        match (seen & TID_MASK, seen & OWNER_DIED) {
+            (0, 0) => LockState::Free,
+            (0, _) => LockState::OwnerDied,
+            _ => LockState::Held,
+        }
+    }
+
+    /// Whether somebody who lives holds the lock.
+    #[inline]
+    pub fn is_locked(&self) -> bool {
+        self.state() == LockState::Held
+    }
+
+    /// Whether the calling thread holds the lock: this cannot change behind its back.
+    #[inline]
+    pub fn is_mine(&self) -> bool {
+        match sys::list() {
+            Ok(list) => self.node.word().load(Ordering::Relaxed) & TID_MASK == list.tid(),
+            Err(_) => self.fallback_is_mine(),
+        }
     }
 
     /// The word and its value while the lock is held, with [`WAITERS`] set in it: give both to
@@ -336,19 +367,30 @@ impl RawMutex {
     }
 
     #[cold]
-    fn fallback_is_locked(&self) -> bool {
+    fn fallback_state(&self) -> LockState {
         // SAFETY: unlocked again at once, within the life of `self`.
-        let held = unsafe { self.place().try_lock() };
-        match held {
-            Ok(Some(held)) => {
+        let Ok(Some(held)) = (unsafe { self.place().try_lock() }) else { return LockState::Held };
+        if held == Held::OwnerDied {
+            // Ours to pass on: the one who locks next shall hear of it.
+            self.spare[1].store(1, Ordering::Relaxed);
+        }
+        let unheard = self.spare[1].load(Ordering::Relaxed) != 0;
+        self.fallback_unlock();
+        if unheard { LockState::OwnerDied } else { LockState::Free }
+    }
+
+    #[cold]
+    fn fallback_is_mine(&self) -> bool {
+        // SAFETY: unlocked again at once, within the life of `self`.
+        match unsafe { self.place().lock(Some(Deadline::now())) } {
+            Ok(held) => {
                 if held == Held::OwnerDied {
-                    // Ours to pass on: the one who locks next shall hear of it.
                     self.spare[1].store(1, Ordering::Relaxed);
                 }
                 self.fallback_unlock();
                 false
             }
-            _ => true,
+            Err(errno) => errno == Errno::DEADLK,
         }
     }
 }
@@ -364,17 +406,12 @@ fn acquired(seen: u32) -> Acquired {
 
 impl fmt::Debug for RawMutex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seen = self.node.word().load(Ordering::Relaxed);
-        let state = match (seen & TID_MASK, seen & OWNER_DIED) {
-            (0, 0) => "free",
-            (0, _) => "owner died",
-            _ => "held",
-        };
         let mut out = f.debug_struct("RawMutex");
-        out.field("state", &state);
+        out.field("state", &self.state());
         if let Some(tid) = self.owner() {
             out.field("owner_tid", &tid).field("owner_pid", &crate::owner::pid_of(tid));
         }
-        out.field("waiters", &(seen & WAITERS != 0)).finish()
+        let waiters = self.node.word().load(Ordering::Relaxed) & WAITERS != 0;
+        out.field("waiters", &waiters).finish()
     }
 }

@@ -60,6 +60,7 @@ fn a_forgotten_guard_keeps_its_memory() {
     drop(other.lock().unwrap());
 }
 
+#[cfg(not(mp_pthread))]
 #[test]
 fn more_locks_than_the_kernel_releases_are_refused() {
     let all: Vec<_> = (0..2049).map(|i| Mutex::new(i).unwrap()).collect();
@@ -74,10 +75,10 @@ fn more_locks_than_the_kernel_releases_are_refused() {
 #[test]
 fn debug_names_the_owner() {
     let mutex = Mutex::new(0_u32).unwrap();
-    assert!(format!("{mutex:?}").contains("free"));
+    assert!(format!("{mutex:?}").contains("Free"));
     let guard = mutex.lock().unwrap();
     let text = format!("{mutex:?}");
-    assert!(text.contains("held"), "{text}");
+    assert!(text.contains("Held"), "{text}");
     if cfg!(not(mp_pthread)) {
         assert!(text.contains(&format!("owner_pid: Some({})", std::process::id())), "{text}");
     }
