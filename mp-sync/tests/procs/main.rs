@@ -1,0 +1,31 @@
+//! Behaviour between processes, and under their deaths. One thread runs it all, so it may fork.
+
+mod barriers;
+mod condvars;
+mod crew;
+mod deaths;
+mod locks;
+mod races;
+mod semaphores;
+
+use crew::Mode;
+use libtest_mimic::{Arguments, Trial};
+
+type Body = (&'static str, fn(Mode));
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let shared = [locks::BODIES, semaphores::BODIES, condvars::BODIES, barriers::BODIES].concat();
+    let mut trials = Vec::new();
+    for (name, body) in shared {
+        for mode in [Mode::Threads, Mode::Processes] {
+            let name = format!("{name}_{mode:?}").to_lowercase();
+            trials.push(Trial::test(name, move || Ok(body(mode))));
+        }
+    }
+    for (name, body) in [deaths::TESTS, races::TESTS].concat() {
+        trials.push(Trial::test(name, move || Ok(body())));
+    }
+    libtest_mimic::run(&arguments, trials).exit();
+}
