@@ -2,6 +2,8 @@
 
 use mp_sys::{Errno, fd_table};
 
+use crate::Address;
+
 /// Why bytes, a value or a handle did not get from one process to the other.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -60,6 +62,20 @@ pub enum Error {
     /// The message carries handles, and this socket (TCP) cannot.
     #[error("handles cannot travel over this socket: use a unix socket")]
     NoHandles,
+    /// The two sides do not have the same key.
+    #[error("the other side does not have the same key")]
+    Authentication,
+    /// Somebody listens there already, or a socket file lies there.
+    #[error("the address {0} is in use")]
+    AddressInUse(Address),
+    /// A unix socket's path or name has room for fewer bytes.
+    #[error("the address is {len} bytes long, and the limit is {max}")]
+    AddressTooLong {
+        /// The length of the path or name.
+        len: usize,
+        /// The longest possible.
+        max: usize,
+    },
     /// The message refers to more descriptors than one message carries.
     #[error("the value holds handles to {len} descriptors, and a message carries {max}")]
     TooManyHandles {

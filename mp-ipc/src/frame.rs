@@ -18,7 +18,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use mp_sys::Errno;
 use mp_sys::socket::{self, FDS_MAX, RecvFlags, ReturnFlags, SendFlags};
 
-use crate::{Error, Message};
+use crate::{Error, Message, auth};
 
 /// What a receiver asks for first.
 pub(crate) const BLOCK: usize = 256;
@@ -202,6 +202,10 @@ impl Incoming {
     fn some(&self, got: Result<usize, Errno>) -> Result<usize, Error> {
         match got {
             Ok(0) | Err(Errno::CONNRESET) if self.got() == 0 => Err(Error::Closed),
+            // Not a frame, but a listener's challenge, which we did not expect for want of a key.
+            Ok(0) | Err(Errno::CONNRESET) if self.block.starts_with(&auth::HELLO) => {
+                Err(Error::Authentication)
+            }
             Ok(0) | Err(Errno::CONNRESET) => Err(Error::Truncated { got: self.got() }),
             Ok(got) => Ok(got),
             Err(errno) => Err(Error::Os { op: "recvmsg", errno }),

@@ -2,29 +2,38 @@
 
 pub mod fd;
 
+mod address;
+mod auth;
 mod byte_queue;
+mod connect;
 mod connection;
 mod error;
 mod frame;
 mod half;
 mod joinable_queue;
 mod lease;
+mod listener;
 mod message;
 mod queue;
 mod raw;
 mod simple_queue;
+mod socket_file;
 mod sys;
 mod turn;
 mod wait;
 mod wire;
 
+pub use address::Address;
+pub use auth::Key;
 pub use byte_queue::ByteQueue;
+pub use connect::{connect, connect_timeout, connect_wire};
 pub use connection::{Connection, pipe};
 pub use error::Error;
 pub use fd::Fd;
 pub use half::{Receiver, Sender, simplex};
 pub use joinable_queue::JoinableQueue;
 pub use lease::Lease;
+pub use listener::Listener;
 pub use message::{Message, decode, encode};
 pub use mp_sys::{Deadline, Errno, fd_table};
 pub use queue::{Drain, Iter, PutError, Queue};

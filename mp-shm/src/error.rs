@@ -53,6 +53,9 @@ pub enum Error {
     /// The memory could be resized behind our back, so reading it could end in `SIGBUS`.
     #[error("memory is not sealed against resizing: only attach what a Region has made")]
     NotSealed,
+    /// Somebody could still write the memory, so a slice of it would be unsound.
+    #[error("memory is not sealed against writing: only attach what a Frozen has made")]
+    NotFrozen,
     /// The region was made in another pid namespace, where the same number means another process.
     #[error(
         "region belongs to pid namespace {found}, this process lives in {expected}: share within one container only"
@@ -81,6 +84,74 @@ pub enum Error {
         /// What the type wants.
         align: usize,
     },
+    /// There is no element of this number.
+    #[error("index {index} is beyond the end of {len} elements")]
+    Index {
+        /// The number asked for.
+        index: usize,
+        /// How many elements there are.
+        len: usize,
+    },
+    /// What should be copied has another length than the place it should go to.
+    #[error("a slice of {found} elements where {expected} are wanted")]
+    Length {
+        /// The length of the array or the part of it.
+        expected: usize,
+        /// The length of the slice.
+        found: usize,
+    },
+    /// No shared memory of this name, or its creator has ended.
+    #[error("no shared memory of this name, or the process that made it has ended")]
+    NotFound,
+    /// A living process has shared memory of this name.
+    #[error("shared memory of this name exists already: attach it, or choose another name")]
+    Exists,
+    /// Only the process that made named memory removes the name.
+    #[error("only the process that made the memory may unlink its name")]
+    NotCreator,
+    /// A name is empty or too long.
+    #[error("a name has 1 to {max} bytes, this one has {len}")]
+    NameLength {
+        /// The length in bytes.
+        len: usize,
+        /// The greatest length.
+        max: usize,
+    },
+    /// A name contains what a file name cannot.
+    #[error("a name contains no '/' and no NUL: byte {at} is {byte:#04x}")]
+    NameByte {
+        /// Where.
+        at: usize,
+        /// The byte.
+        byte: u8,
+    },
+    /// An item is longer than its slot.
+    #[error("an item of {len} bytes exceeds the available storage of {room} bytes")]
+    TooLong {
+        /// The length of the item in bytes.
+        len: usize,
+        /// What fits.
+        room: usize,
+    },
+    /// Bytes in shared memory that none of ours can have written.
+    #[error("shared memory is corrupt: {0} makes no sense")]
+    Corrupt(&'static str),
+    /// Memory of 0 bytes.
+    #[error("named shared memory has at least one byte")]
+    Empty,
+    /// `/dev/shm`, or the machine, is too full.
+    #[error(
+        "no room for {needed} bytes of named shared memory, {free} are free: enlarge /dev/shm, or use anonymous memory"
+    )]
+    NoRoom {
+        /// What was asked for, with the header.
+        needed: u64,
+        /// What there is.
+        free: u64,
+    },
+    /// There is no `/dev/shm` for names to be in.
+    #[error("there is no /dev/shm: mount a tmpfs there, or use anonymous memory, which needs none")]
+    NoFolder,
     /// The handle could not be put into, or taken from, a message.
     #[error(transparent)]
     Handle(#[from] fd_table::Error),

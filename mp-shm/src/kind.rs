@@ -11,6 +11,12 @@ impl Kind {
     pub const ARRAY: Kind = Kind::new(*b"arra");
     /// An array cut into parts, each with a lock.
     pub const PARTS: Kind = Kind::new(*b"part");
+    /// A slice that nobody can write.
+    pub const FROZEN: Kind = Kind::new(*b"froz");
+    /// Bytes with a name.
+    pub const NAMED: Kind = Kind::new(*b"name");
+    /// A list of values with a name.
+    pub const LIST: Kind = Kind::new(*b"list");
     /// A queue's ring.
     pub const QUEUE: Kind = Kind::new(*b"queu");
     /// A large message on its way.

@@ -5,7 +5,8 @@
 )]
 
 use std::sync::atomic::{
-    AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64,
+    AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicIsize, AtomicU8, AtomicU16, AtomicU32,
+    AtomicU64, AtomicUsize,
 };
 
 /// A type that may lie in memory which other processes read and write.
@@ -35,7 +36,8 @@ macro_rules! atomics {
     )*};
 }
 
-atomics!(AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicI8, AtomicI16, AtomicI32, AtomicI64);
+atomics!(AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize);
+atomics!(AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicIsize);
 
 // SAFETY: an array is laid out as its elements in a row, and each of them is a `Place`.
 unsafe impl<T: Place, const N: usize> Place for [T; N] {}

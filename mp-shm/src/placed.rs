@@ -110,7 +110,7 @@ impl<'de, T: Place> Deserialize<'de> for Placed<T> {
 }
 
 /// A region that may be an arena.
-struct Any(Region);
+pub(crate) struct Any(pub(crate) Region);
 
 impl<'de> Deserialize<'de> for Any {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Any, D::Error> {

@@ -43,8 +43,9 @@ pub struct Region {
 struct Inner {
     fd: OwnedFd,
     identity: Identity,
-    // INVARIANT (mapped): `PAYLOAD + len` bytes, page-aligned, readable and writable, of a memfd
-    // that can neither shrink nor grow; mapped until `Inner` is dropped.
+    // INVARIANT (mapped): `PAYLOAD + len` bytes, page-aligned, readable and writable, mapped until
+    // `Inner` is dropped: of a memfd that can neither shrink nor grow, or of a named file, whose
+    // size nobody of ours changes (if a stranger does, the kernel ends who touches it: SIGBUS).
     map: MmapRaw,
     len: usize,
 }
@@ -87,6 +88,12 @@ impl Region {
     pub fn expect(self, kind: Kind, element: u64) -> Result<Region, Error> {
         self.header().expect(kind, element)?;
         Ok(self)
+    }
+
+    /// A named file of `PAYLOAD + len` bytes. It is mapped once for each time it is opened, since
+    /// the open file carries the creator's lock.
+    pub(crate) fn adopt(fd: OwnedFd, len: usize) -> Result<Region, Error> {
+        Ok(Region { inner: Arc::new(Inner::map(fd, len)?) })
     }
 
     pub(crate) fn open(fd: BorrowedFd<'_>) -> Result<Region, Error> {

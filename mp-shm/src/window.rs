@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::copy::{copy_in, copy_out, copy_out_raw};
-use crate::{Error, Region};
+use crate::{Error, Region, Words};
 
 /// A stretch of a [`Region`]'s bytes.
 ///
@@ -128,7 +128,7 @@ impl Window {
     /// [`Error::OutOfBounds`] or [`Error::Misaligned`].
     #[inline]
     pub fn load(&self, at: usize) -> Result<u64, Error> {
-        Ok(self.word(at)?.load(Ordering::Relaxed))
+        Ok(self.word::<AtomicU64>(at)?.load(Ordering::Relaxed))
     }
 
     /// Writes the aligned word at `at`, in one store. Relaxed, as [`load`](Window::load).
@@ -138,18 +138,47 @@ impl Window {
     /// [`Error::OutOfBounds`] or [`Error::Misaligned`].
     #[inline]
     pub fn store(&self, at: usize, word: u64) -> Result<(), Error> {
-        self.word(at)?.store(word, Ordering::Relaxed);
+        self.word::<AtomicU64>(at)?.store(word, Ordering::Relaxed);
         Ok(())
     }
 
+    /// The atomics at `at`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfBounds`] or [`Error::Misaligned`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    /// use mp_shm::{Kind, Region};
+    ///
+    /// let window = Region::create(Kind::new(*b"demo"), 16, 0)?.window(0, 16)?;
+    /// window.word::<AtomicU32>(4)?.fetch_add(1, Ordering::Relaxed);
+    /// assert!(window.word::<AtomicU32>(5).is_err(), "not aligned");
+    /// # Ok::<(), mp_shm::Error>(())
+    /// ```
     #[inline]
-    fn word(&self, at: usize) -> Result<&AtomicU64, Error> {
-        let word = self.check(at, size_of::<u64>())?.cast::<u64>();
-        if !word.is_aligned() {
-            return Err(Error::Misaligned { offset: at, align: align_of::<u64>() });
+    pub fn word<T: Words>(&self, at: usize) -> Result<&T, Error> {
+        let place: *const T = self.check(at, size_of::<T>())?.cast_const().cast();
+        if !place.is_aligned() {
+            return Err(Error::Misaligned { offset: at, align: align_of::<T>() });
         }
-        // SAFETY: INVARIANT (window), the check, and the alignment; others race by atomics too.
-        Ok(unsafe { AtomicU64::from_ptr(word) })
+        // SAFETY: INVARIANT (window), the check and the line above; `T: Words` puts up with
+        // whatever others write there.
+        Ok(unsafe { &*place })
+    }
+
+    /// A part of the window.
+    pub(crate) fn part(&self, at: usize, len: usize) -> Result<Window, Error> {
+        let start = self.check(at, len)?;
+        Ok(Window { region: self.region.clone(), start, len })
+    }
+
+    /// Where in the region the window begins.
+    pub(crate) fn offset(&self) -> usize {
+        self.start.addr() - self.region.payload().addr()
     }
 
     #[inline]

@@ -123,6 +123,11 @@ pub fn failure() -> Option<Error> {
     TABLE.with_borrow(|table| table.failure)
 }
 
+/// Whether a message is being made on this thread: for what must not be written anywhere else.
+pub fn is_collecting() -> bool {
+    TABLE.with_borrow(|table| table.outgoing.is_some())
+}
+
 /// Remembers the error of `result` for [`failure`].
 fn noted<R>(result: Result<R, Error>) -> Result<R, Error> {
     if let Err(error) = &result {

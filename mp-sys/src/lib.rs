@@ -8,7 +8,9 @@ pub mod image;
 pub mod lifeline;
 pub mod limits;
 pub mod memfd;
+pub mod memory;
 pub mod object;
+pub mod ofd_lock;
 pub mod pidfd;
 pub mod poll;
 pub mod pthread;
@@ -19,6 +21,7 @@ pub mod signal;
 pub mod socket;
 pub mod spawn;
 pub mod stdio;
+pub mod trace;
 
 mod deadline;
 

@@ -8,13 +8,15 @@ use rustix::fs::{
     memfd_create,
 };
 
-use crate::Errno;
+use crate::{Errno, memory};
 
 /// `memfd_create` + `fallocate` + `F_ADD_SEALS`: memory of exactly `size` bytes, all zero, that
 /// can neither shrink nor grow.
 ///
 /// The pages are reserved here, so a full machine is an error at creation and never a `SIGBUS`
-/// later. The descriptor is close-on-exec. `name` is for people who read `/proc/PID/maps`.
+/// later. A large request is [compared](memory::check) with what there is first, since the
+/// kernel would sooner kill a process than refuse it. The descriptor is close-on-exec. `name` is
+/// for people who read `/proc/PID/maps`.
 ///
 /// # Errors
 ///
@@ -29,6 +31,7 @@ use crate::Errno;
 /// let memory = memfd::create(c"example", 4096).unwrap();
 /// assert_eq!(memfd::size(&memory), Ok(4096));
 /// assert_eq!(memfd::create(c"example", 0).unwrap_err(), Errno::INVAL);
+/// assert_eq!(memfd::create(c"example", 1 << 60).unwrap_err(), Errno::NOMEM);
 /// ```
 pub fn create(name: &CStr, size: u64) -> Result<OwnedFd, Errno> {
     let memory = create_open(name, size)?;
@@ -43,6 +46,7 @@ pub fn create(name: &CStr, size: u64) -> Result<OwnedFd, Errno> {
 ///
 /// As [`create`].
 pub fn create_open(name: &CStr, size: u64) -> Result<OwnedFd, Errno> {
+    memory::check(size)?;
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     // NOEXEC_SEAL came with Linux 6.3; an older kernel says EINVAL.
     let memory = memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL)

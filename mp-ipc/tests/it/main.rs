@@ -1,3 +1,9 @@
 //! What mp-ipc promises within one process.
 
+mod connection;
+mod decode;
+mod frame;
+mod handles;
+mod listener;
 mod queue;
+mod wait;

@@ -1,3 +1,9 @@
 //! The public behaviour of mp-shm.
 
+mod array;
+mod frozen;
 mod region;
+mod shareable_list;
+mod shared_memory;
+mod travel;
+mod value;

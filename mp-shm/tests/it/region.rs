@@ -5,13 +5,9 @@ use mp_shm::{Error, Kind, Placed, Region, type_hash};
 use mp_sys::{fd_table, memfd};
 use proptest::prelude::*;
 
-const KIND: Kind = Kind::new(*b"test");
+use crate::travel::travel;
 
-/// Sends `value` through a message, as a transport would.
-fn travel<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
-    let (bytes, fds) = fd_table::collect(|| postcard::to_stdvec(value));
-    fd_table::supply(fds, || postcard::from_bytes(&bytes.unwrap())).unwrap()
-}
+const KIND: Kind = Kind::new(*b"test");
 
 #[test]
 fn a_region_that_travels_is_the_same_mapping() {

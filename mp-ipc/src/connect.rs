@@ -1,0 +1,95 @@
+//! `connect`: the other side of a listener.
+
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use mp_sys::poll::{Interest, wait_for};
+use mp_sys::{Deadline, Errno};
+use rustix::net::{self, SocketFlags, SocketType, sockopt};
+
+use crate::{Address, Connection, Error, Key, Wire, auth};
+
+/// Connects to the [`Listener`](crate::Listener) at `address`.
+///
+/// With a key, both sides prove to one another that they know it. Without one the connection is
+/// made even before the listener accepts it, and what is sent meanwhile is kept.
+///
+/// Python: `multiprocessing.connection.Client(address, authkey=key)`.
+///
+/// # Blocking
+///
+/// Waits for room among those who wait to be accepted, and with a key for the listener to call
+/// `accept`. If the listener dies: *reports* [`Error::Closed`].
+///
+/// # Errors
+///
+/// [`Error::Os`] with [`Errno::CONNREFUSED`] or [`Errno::NOENT`] where nobody listens;
+/// [`Error::Authentication`] when the keys differ.
+pub fn connect<S, R>(address: &Address, key: Option<&Key>) -> Result<Connection<S, R>, Error> {
+    connect_wire(address, key, None).map(Connection::from)
+}
+
+/// Connects to the [`Listener`](crate::Listener) at `address`, with all that belongs to it
+/// within `timeout`.
+///
+/// # Blocking
+///
+/// As [`connect`], until the time is up.
+///
+/// # Errors
+///
+/// As [`connect`]; [`Error::TimedOut`] also when the listener has no key and this side has one.
+pub fn connect_timeout<S, R>(
+    address: &Address,
+    key: Option<&Key>,
+    timeout: Duration,
+) -> Result<Connection<S, R>, Error> {
+    connect_wire(address, key, Some(Deadline::after(timeout))).map(Connection::from)
+}
+
+/// As [`connect`], for the byte layer.
+///
+/// # Blocking
+///
+/// As [`connect`], until the deadline.
+///
+/// # Errors
+///
+/// As [`connect_timeout`].
+pub fn connect_wire(
+    address: &Address,
+    key: Option<&Key>,
+    deadline: Option<Deadline>,
+) -> Result<Wire, Error> {
+    let any = address.any()?;
+    let flags = SocketFlags::CLOEXEC;
+    let socket = net::socket_with(address.family(), SocketType::STREAM, flags, None)
+        .map_err(Error::os("socket"))?;
+    loop {
+        // The kernel's connect has no deadline of its own but this (socket(7)).
+        let left = deadline.map(|deadline| deadline.remaining().max(Duration::from_micros(1)));
+        sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, left)
+            .map_err(Error::os("setsockopt"))?;
+        match net::connect(&socket, &any) {
+            Ok(()) | Err(Errno::ISCONN) => break,
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN | Errno::INPROGRESS | Errno::ALREADY) => {
+                let over = deadline.is_some_and(Deadline::has_passed);
+                let writable = Interest::Writable;
+                if over || !wait_for(socket.as_fd(), writable, deadline).unwrap_or(false) {
+                    return Err(Error::TimedOut);
+                }
+            }
+            Err(errno) => return Err(Error::Os { op: "connect", errno }),
+        }
+    }
+    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, None)
+        .map_err(Error::os("setsockopt"))?;
+    if matches!(address, Address::Tcp(_)) {
+        sockopt::set_tcp_nodelay(&socket, true).map_err(Error::os("setsockopt"))?;
+    }
+    if let Some(key) = key {
+        auth::answer(socket.as_fd(), key, deadline)?;
+    }
+    Ok(Wire::from(socket))
+}

@@ -1,0 +1,69 @@
+//! Every decoder takes arbitrary bytes.
+
+use std::collections::BTreeMap;
+
+use mp_ipc::{Address, Connection, Error, Fd, Key, Listener, Message, Sender, decode, encode};
+use proptest::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Shape {
+    Nothing,
+    Numbers(Vec<u64>),
+    Named { name: String, inside: Option<Box<Shape>>, map: BTreeMap<i16, char> },
+}
+
+fn shape() -> impl Strategy<Value = Shape> {
+    let leaf = prop_oneof![
+        Just(Shape::Nothing),
+        prop::collection::vec(any::<u64>(), 0..20).prop_map(Shape::Numbers)
+    ];
+    leaf.prop_recursive(4, 16, 2, |inner| {
+        let map = prop::collection::btree_map(any::<i16>(), any::<char>(), 0..4);
+        (any::<String>(), prop::option::of(inner.prop_map(Box::new)), map)
+            .prop_map(|(name, inside, map)| Shape::Named { name, inside, map })
+    })
+}
+
+proptest! {
+    #[test]
+    fn values_come_back(value in shape()) {
+        prop_assert_eq!(decode::<Shape>(encode(&value).unwrap()).unwrap(), value);
+    }
+
+    #[test]
+    fn a_message_cut_anywhere_is_an_error(value in shape()) {
+        let whole = encode(&value).unwrap().bytes;
+        for cut in 0..whole.len() {
+            let part = Message::from_bytes(whole[..cut].to_vec());
+            prop_assert!(matches!(decode::<Shape>(part), Err(Error::Decode(_))));
+        }
+    }
+
+    #[test]
+    fn arbitrary_bytes_are_a_value_or_an_error(
+        bytes in prop::collection::vec(any::<u8>(), 0..100),
+        fds in 0..3usize,
+    ) {
+        fn attempt<T: for<'de> Deserialize<'de>>(bytes: &[u8], fds: usize) {
+            let null = || std::fs::File::open("/dev/null").unwrap().into();
+            let fds = (0..fds).map(|_| null()).collect();
+            let _ = decode::<T>(Message { bytes: bytes.to_vec(), fds });
+        }
+        attempt::<Shape>(&bytes, fds);
+        attempt::<(String, Vec<Option<f64>>, [u32; 3])>(&bytes, fds);
+        attempt::<Vec<Fd>>(&bytes, fds);
+        attempt::<(Connection<u8>, Sender<u8>)>(&bytes, fds);
+        attempt::<Listener>(&bytes, fds);
+        attempt::<Address>(&bytes, fds);
+        attempt::<Key>(&bytes, fds);
+    }
+}
+
+#[test]
+fn the_cause_of_a_failure_is_named() {
+    let error = decode::<Fd>(Message::from_bytes(vec![3])).unwrap_err();
+    assert_eq!(error.to_string(), "the message refers to descriptor 3, which did not come with it");
+    let error = decode::<u8>(Message::from_bytes(vec![1, 2, 3])).unwrap_err();
+    assert_eq!(error.to_string(), "the message does not hold such a value: 2 bytes are left over");
+}

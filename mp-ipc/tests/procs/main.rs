@@ -1,0 +1,29 @@
+//! What mp-ipc promises between processes. No other thread runs here, so plain forks are fine.
+#![expect(clippy::print_stdout, reason = "races say how often they were run")]
+
+mod child;
+mod connection;
+mod leaks;
+mod listener;
+mod signals;
+
+use libtest_mimic::{Arguments, Trial};
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let mut trials = Vec::new();
+    trials.extend(connection::trials());
+    trials.extend(leaks::trials());
+    trials.extend(listener::trials());
+    trials.extend(signals::trials());
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// A test by the name of its function.
+fn trial(name: &str, test: fn()) -> Trial {
+    Trial::test(name, move || {
+        test();
+        Ok(())
+    })
+}

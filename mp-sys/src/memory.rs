@@ -1,0 +1,80 @@
+//! `/proc/meminfo` and `memory.max`: how much memory may be taken.
+//!
+//! `fallocate(2)` on a memfd knows no limit: it takes page after page until the out-of-memory
+//! killer ends somebody, maybe somebody else. So large requests are compared with what there is
+//! first. The answer can be overtaken by another process that asks at the same moment.
+
+use std::fs::read_to_string;
+use std::path::Path;
+
+use crate::Errno;
+
+/// From this size on, a request is compared with what there is.
+const LARGE: u64 = 16 << 20;
+
+/// How many bytes could be taken before the kernel would have to kill: what the machine can free
+/// and swap, or what the tightest control group (v2) around this process leaves, if that is less.
+///
+/// [`u64::MAX`] where `/proc` is not mounted.
+///
+/// # Examples
+///
+/// ```
+/// let available = mp_sys::memory::available();
+/// assert!((1 << 20..u64::MAX).contains(&available));
+/// ```
+pub fn available() -> u64 {
+    machine().unwrap_or(u64::MAX).min(groups().unwrap_or(u64::MAX))
+}
+
+/// Whether `size` bytes may be taken. Less than 16 MiB always may: looking would cost more than
+/// making them.
+///
+/// # Errors
+///
+/// [`Errno::NOMEM`] if there is less [available].
+pub fn check(size: u64) -> Result<(), Errno> {
+    if size < LARGE || size <= available() { Ok(()) } else { Err(Errno::NOMEM) }
+}
+
+fn machine() -> Option<u64> {
+    let text = read_to_string("/proc/meminfo").ok()?;
+    let kibibytes = field(&text, "MemAvailable:")? + field(&text, "SwapFree:").unwrap_or(0);
+    Some(kibibytes.saturating_mul(1024))
+}
+
+/// The least that any control group from this process's own up to the root leaves.
+fn groups() -> Option<u64> {
+    let text = read_to_string("/proc/self/cgroup").ok()?;
+    let own = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let own = Path::new("/sys/fs/cgroup").join(own);
+    own.ancestors().take_while(|path| path.starts_with("/sys/fs/cgroup")).filter_map(group).min()
+}
+
+/// What one group leaves; `None` if it has no limit.
+fn group(path: &Path) -> Option<u64> {
+    let read = |name| read_to_string(path.join(name)).ok();
+    let max: u64 = read("memory.max")?.trim().parse().ok()?;
+    let current: u64 = read("memory.current")?.trim().parse().ok()?;
+    // What files have in memory is given up before anybody is killed.
+    let stat = read("memory.stat").unwrap_or_default();
+    let cached = ["inactive_file ", "active_file "].iter().filter_map(|key| field(&stat, key));
+    Some(max.saturating_sub(current).saturating_add(cached.sum()))
+}
+
+fn field(text: &str, key: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(key))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::field;
+
+    #[test]
+    fn a_field_is_found_by_its_name_alone() {
+        let text = "MemFree:  5 kB\nMemAvailable:   23 kB\nbad: x\n";
+        assert_eq!(field(text, "MemAvailable:"), Some(23));
+        assert_eq!((field(text, "bad:"), field(text, "Mem:")), (None, None));
+    }
+}
