@@ -118,8 +118,11 @@ fn killed_senders() {
     let message = |number: usize| vec![number as u8; [8, 100, 241, 70_000, 300_000][number % 5]];
     while Instant::now() < until {
         let (sender, receiver) = simplex::<()>().unwrap();
-        let child =
-            Child::run(|| (0..).for_each(|number| sender.send_bytes(&message(number)).unwrap()));
+        let child = Child::run(|| {
+            for number in 0.. {
+                sender.send_bytes(&message(number)).unwrap();
+            }
+        });
         drop(sender);
         let stop = usize::from(u16::from_ne_bytes(mp_sys::random::bytes().unwrap()) % 100);
         for number in 0.. {
