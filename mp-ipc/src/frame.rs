@@ -98,14 +98,13 @@ impl<'a> Outgoing<'a> {
         let fillers = self.head.fillers();
         let (inline, rest) = self.bytes.split_at(self.head.inline());
         self.sent += if self.sent < BLOCK {
-            let head = self.head.write();
-            let padding = &[0; INLINE][inline.len()..];
-            let rest = if fillers == 0 { rest } else { &[] };
-            let mut parts = [&head, inline, padding, rest].map(IoSlice::new);
-            let mut parts = &mut parts[..];
-            IoSlice::advance_slices(&mut parts, self.sent);
+            let mut block = [0; BLOCK];
+            block[..HEAD].copy_from_slice(&self.head.write());
+            block[HEAD..HEAD + inline.len()].copy_from_slice(inline);
             let group = if self.sent == 0 { self.group(0) } else { Vec::new() };
-            socket::send(socket, parts, &group, flags)?
+            let rest = if fillers == 0 { rest } else { &[] };
+            let parts = [&block[self.sent..], rest].map(IoSlice::new);
+            socket::send(socket, &parts[..1 + usize::from(!rest.is_empty())], &group, flags)?
         } else if self.sent < BLOCK + fillers {
             let group = self.group(self.sent - BLOCK + 1);
             socket::send(socket, &[IoSlice::new(&[0])], &group, flags)?
@@ -165,6 +164,8 @@ impl Incoming {
             return Err(Error::TooBig { len: head.len, max: limit });
         }
         if self.message.bytes.is_empty() {
+            let likely = head.len.min(GROWTH as u64) as usize;
+            self.message.bytes.reserve_exact(likely);
             let inline = &self.block[HEAD..HEAD + head.inline()];
             self.message.bytes.extend_from_slice(inline);
         }
@@ -176,7 +177,9 @@ impl Incoming {
         } else if (self.message.bytes.len() as u64) < head.len {
             let have = self.message.bytes.len();
             // Never from the header's word alone: at most as much again as has really come.
-            let next = (head.len - have as u64).min(have.max(GROWTH) as u64) as usize;
+            let room = self.message.bytes.capacity() - have;
+            let next = if room > 0 { room } else { have };
+            let next = next.min((head.len - have as u64) as usize);
             let got = socket::recv_onto(socket, &mut self.message.bytes, next, flags);
             self.some(got)?;
         }
@@ -184,8 +187,13 @@ impl Incoming {
         if !whole {
             return Ok(None);
         }
-        let Incoming { message, lost, .. } = std::mem::take(self);
-        if lost { Err(Error::Os { op: "recvmsg", errno: Errno::MFILE }) } else { Ok(Some(message)) }
+        let message = std::mem::take(&mut self.message);
+        (self.filled, self.fillers) = (0, 0);
+        if std::mem::take(&mut self.lost) {
+            Err(Error::Os { op: "recvmsg", errno: Errno::MFILE })
+        } else {
+            Ok(Some(message))
+        }
     }
 
     /// Each group must have come with its byte.

@@ -42,7 +42,7 @@ const GRACE: u64 = 1 << 20;
 pub struct Wire {
     socket: OwnedFd,
     sending: Turns<Option<Remainder>>,
-    receiving: Turns<Incoming>,
+    receiving: Turns<Box<Incoming>>,
     limit: AtomicU64,
 }
 
@@ -248,7 +248,7 @@ impl Wire {
     }
 
     /// Both turns, if neither direction is in the middle of a message.
-    fn at_rest(&self) -> Option<(Turn<'_, Option<Remainder>>, Turn<'_, Incoming>)> {
+    fn at_rest(&self) -> Option<(Turn<'_, Option<Remainder>>, Turn<'_, Box<Incoming>>)> {
         let at_once = Some(Deadline::now());
         let sending = self.sending.take(at_once)?;
         let receiving = self.receiving.take(at_once)?;

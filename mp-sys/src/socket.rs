@@ -64,12 +64,17 @@ pub fn send(
     if fds.len() > FDS_MAX {
         return Err(Errno::INVAL);
     }
+    let flags = flags | SendFlags::NOSIGNAL;
+    if let ([part], []) = (bytes, fds) {
+        // The same with less to copy in for the kernel.
+        return rustix::io::retry_on_intr(|| rustix::net::send(&socket, part, flags));
+    }
     let mut space = [MaybeUninit::uninit(); CONTROL];
     let mut control = SendAncillaryBuffer::new(if fds.is_empty() { &mut [] } else { &mut space });
     if !fds.is_empty() {
         control.push(SendAncillaryMessage::ScmRights(fds));
     }
-    rustix::io::retry_on_intr(|| sendmsg(&socket, bytes, &mut control, flags | SendFlags::NOSIGNAL))
+    rustix::io::retry_on_intr(|| sendmsg(&socket, bytes, &mut control, flags))
 }
 
 /// What one [`recv`] brought.
