@@ -10,7 +10,7 @@ use rustix::net::{AddressFamily, Shutdown, SocketType, sockopt};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 use crate::frame::{Incoming, Outgoing};
-use crate::turn::{Turn, Turns};
+use crate::turn::Turns;
 use crate::{Error, Message};
 
 /// The longest message that a wire receives unless [`Wire::set_limit`] says otherwise: 1 TiB.
@@ -247,12 +247,12 @@ impl Wire {
         }
     }
 
-    /// Both turns, if neither direction is in the middle of a message.
-    fn at_rest(&self) -> Option<(Turn<'_, Option<Remainder>>, Turn<'_, Box<Incoming>>)> {
+    /// Runs `act` while nobody sends or receives, unless either is in the middle of a message.
+    fn at_rest<R>(&self, act: impl FnOnce() -> R) -> Option<R> {
         let at_once = Some(Deadline::now());
         let sending = self.sending.take(at_once)?;
         let receiving = self.receiving.take(at_once)?;
-        (sending.is_none() && receiving.got() == 0).then_some((sending, receiving))
+        (sending.is_none() && receiving.got() == 0).then(act)
     }
 }
 
@@ -291,10 +291,10 @@ impl AsFd for Wire {
 /// A handle: the receiver of the message gets a duplicate of this end, with the same limit.
 impl Serialize for Wire {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Some(_still) = self.at_rest() else {
-            return Err(ser::Error::custom("this end is in the middle of a message"));
-        };
-        let index = fd_table::push(self.as_fd()).map_err(ser::Error::custom)?;
+        let pushed = self.at_rest(|| fd_table::push(self.as_fd()));
+        let index = pushed
+            .ok_or_else(|| ser::Error::custom("this end is in the middle of a message"))?
+            .map_err(ser::Error::custom)?;
         (index, self.limit()).serialize(serializer)
     }
 }

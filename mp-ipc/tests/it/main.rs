@@ -2,6 +2,7 @@
 
 mod connection;
 mod decode;
+mod examples;
 mod frame;
 mod handles;
 mod listener;
