@@ -25,6 +25,22 @@ use crate::{Address, Connection, Error, Key, Wire, auth};
 ///
 /// [`Error::Os`] with [`Errno::CONNREFUSED`] or [`Errno::NOENT`] where nobody listens;
 /// [`Error::Authentication`] when the keys differ.
+///
+/// # Examples
+///
+/// ```
+/// use mp_ipc::{Connection, Listener, connect};
+///
+/// let listener = Listener::private(None).unwrap();
+/// let client: Connection<String> = connect(listener.address(), None).unwrap();
+/// client.send(&"before it was accepted".to_string()).unwrap();
+/// let server: Connection<String> = listener.accept().unwrap();
+/// assert_eq!(server.recv().unwrap(), "before it was accepted");
+///
+/// let address = listener.address().clone();
+/// drop(listener);
+/// assert!(connect::<(), ()>(&address, None).is_err());
+/// ```
 pub fn connect<S, R>(address: &Address, key: Option<&Key>) -> Result<Connection<S, R>, Error> {
     connect_wire(address, key, None).map(Connection::from)
 }
@@ -39,6 +55,19 @@ pub fn connect<S, R>(address: &Address, key: Option<&Key>) -> Result<Connection<
 /// # Errors
 ///
 /// As [`connect`]; [`Error::TimedOut`] also when the listener has no key and this side has one.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use mp_ipc::{Error, Key, Listener, connect_timeout};
+///
+/// let key = Key::random().unwrap();
+/// let busy = Listener::private(Some(key.clone())).unwrap();
+/// let soon = Duration::from_millis(1);
+/// let refused = connect_timeout::<(), ()>(busy.address(), Some(&key), soon);
+/// assert!(matches!(refused, Err(Error::TimedOut)), "it never called accept");
+/// ```
 pub fn connect_timeout<S, R>(
     address: &Address,
     key: Option<&Key>,

@@ -42,6 +42,25 @@ pub fn pipe<S, R>() -> Result<(Connection<S, R>, Connection<R, S>), Error> {
 /// [`try_recv`](Connection::try_recv) until [`Error::Empty`].
 ///
 /// Python: `multiprocessing.connection.Connection`.
+///
+/// # Examples
+///
+/// An end that travels through another connection:
+///
+/// ```
+/// use mp_ipc::{Connection, Error, pipe};
+///
+/// let (carrier, far) = pipe::<Connection<u8>, ()>().unwrap();
+/// let (one, other) = pipe::<u8, u8>().unwrap();
+/// carrier.send(&other).unwrap();
+/// drop(other);
+///
+/// let other = far.recv().unwrap();
+/// other.send(&7).unwrap();
+/// drop(other);
+/// assert_eq!(one.recv().unwrap(), 7);
+/// assert!(matches!(one.recv(), Err(Error::Closed)));
+/// ```
 pub struct Connection<S, R = S> {
     sender: Sender<S>,
     receiver: Receiver<R>,

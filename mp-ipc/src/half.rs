@@ -45,13 +45,14 @@ pub fn simplex<T>() -> Result<(Sender<T>, Receiver<T>), Error> {
     Ok((Sender::over(Arc::new(one)), Receiver::over(Arc::new(other))))
 }
 
-/// The end of a channel that values go into.
+/// The end of a channel that values go into. A handle, as is [`Connection`](crate::Connection).
 pub struct Sender<T> {
     wire: Arc<Wire>,
     marker: PhantomData<fn(T)>,
 }
 
-/// The end of a channel that values come out of.
+/// The end of a channel that values come out of. A handle, as is
+/// [`Connection`](crate::Connection).
 pub struct Receiver<T> {
     wire: Arc<Wire>,
     marker: PhantomData<fn() -> T>,
@@ -159,6 +160,21 @@ impl<T: Serialize> Sender<T> {
     ///
     /// As [`send`](Sender::send); [`Error::TimedOut`] when nothing of it has gone in time,
     /// [`Error::Unfinished`] when a part has: see [`flush`](Sender::flush).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{thread, time::Duration};
+    /// use mp_ipc::Error;
+    ///
+    /// let (sender, receiver) = mp_ipc::simplex::<Vec<u8>>().unwrap();
+    /// let big = vec![7; 1_000_000];
+    /// let sent = sender.send_timeout(&big, Duration::from_millis(1));
+    /// assert!(matches!(sent, Err(Error::Unfinished)));
+    /// let reader = thread::spawn(move || receiver.recv());
+    /// sender.flush().unwrap();
+    /// assert_eq!(reader.join().unwrap().unwrap(), big);
+    /// ```
     pub fn send_timeout(&self, value: &T, timeout: Duration) -> Result<(), Error> {
         self.send_until(value, Some(Deadline::after(timeout)))
     }
@@ -238,11 +254,35 @@ impl<T> Receiver<T> {
     /// # Errors
     ///
     /// [`Error::Os`] when the kernel refuses.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let (sender, receiver) = mp_ipc::simplex::<()>().unwrap();
+    /// assert!(!receiver.poll(Duration::ZERO).unwrap());
+    /// drop(sender);
+    /// assert!(receiver.poll(Duration::ZERO).unwrap(), "the end is something to receive");
+    /// ```
     pub fn poll(&self, timeout: Duration) -> Result<bool, Error> {
         self.wire.poll(Some(Deadline::after(timeout)))
     }
 
     /// Sets the longest message, in bytes, that this end is ready to receive.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mp_ipc::Error;
+    ///
+    /// let (sender, receiver) = mp_ipc::simplex::<()>().unwrap();
+    /// sender.send_bytes(b"five!").unwrap();
+    /// receiver.set_limit(4);
+    /// assert!(matches!(receiver.recv_bytes(), Err(Error::TooBig { len: 5, max: 4 })));
+    /// receiver.set_limit(5);
+    /// assert_eq!(receiver.recv_bytes().unwrap(), b"five!");
+    /// ```
     pub fn set_limit(&self, len: u64) {
         self.wire.set_limit(len);
     }
@@ -305,6 +345,19 @@ impl<T: DeserializeOwned> Receiver<T> {
     ///
     /// As [`recv`](Receiver::recv); [`Error::TimedOut`] when no whole message came in time. What
     /// has come of one is kept.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mp_ipc::Error;
+    ///
+    /// let (sender, receiver) = mp_ipc::simplex::<u32>().unwrap();
+    /// let soon = Duration::from_millis(1);
+    /// assert!(matches!(receiver.recv_timeout(soon), Err(Error::TimedOut)));
+    /// sender.send(&1).unwrap();
+    /// assert_eq!(receiver.recv_timeout(soon).unwrap(), 1);
+    /// ```
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, Error> {
         self.recv_until(Some(Deadline::after(timeout)))
     }

@@ -111,6 +111,18 @@ impl Listener {
     /// # Errors
     ///
     /// [`Error::Os`] when the folder cannot be made.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mp_ipc::{Address, Listener};
+    ///
+    /// let listener = Listener::private(None).unwrap();
+    /// let Address::Unix(path) = listener.address().clone() else { unreachable!() };
+    /// assert!(path.exists());
+    /// drop(listener);
+    /// assert!(!path.exists());
+    /// ```
     pub fn private(key: Option<Key>) -> Result<Listener, Error> {
         let file = SocketFile::private()?;
         let address = Address::Unix(file.path().to_owned());
@@ -158,6 +170,17 @@ impl Listener {
     /// # Errors
     ///
     /// As [`accept`](Listener::accept); [`Error::TimedOut`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mp_ipc::{Error, Listener};
+    ///
+    /// let listener = Listener::private(None).unwrap();
+    /// let nobody = listener.accept_timeout::<(), ()>(Duration::from_millis(1));
+    /// assert!(matches!(nobody, Err(Error::TimedOut)));
+    /// ```
     pub fn accept_timeout<S, R>(&self, timeout: Duration) -> Result<Connection<S, R>, Error> {
         self.accept_wire(Some(Deadline::after(timeout))).map(Connection::from)
     }

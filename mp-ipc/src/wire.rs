@@ -141,6 +141,17 @@ impl Wire {
     /// [`Error::TimedOut`]: what has come of a message stays here and counts for the next call.
     /// [`Error::TooBig`]: the message stays, too. [`Error::Os`] with [`Errno::MFILE`]: the
     /// message's descriptors could not be opened, and it is gone; the next is whole.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mp_ipc::{Deadline, Error, Wire};
+    ///
+    /// let (_here, there) = Wire::pair().unwrap();
+    /// let soon = Deadline::after(Duration::from_millis(1));
+    /// assert!(matches!(there.recv(Some(soon)), Err(Error::TimedOut)));
+    /// ```
     pub fn recv(&self, deadline: Option<Deadline>) -> Result<Message, Error> {
         let mut incoming = self.receiving.take(deadline).ok_or(Error::TimedOut)?;
         let flags = if deadline.is_some() { RecvFlags::DONTWAIT } else { RecvFlags::empty() };
