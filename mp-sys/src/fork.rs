@@ -35,7 +35,7 @@ pub unsafe fn fork() -> Result<Fork, Errno> {
     }
 }
 
-/// How many threads this process has, from `/proc/self/status`.
+/// `stat("/proc/self/task")`: how many threads this process has.
 ///
 /// # Errors
 ///
@@ -52,10 +52,9 @@ pub unsafe fn fork() -> Result<Fork, Errno> {
 /// thread.join().unwrap().unwrap_err();
 /// ```
 pub fn thread_count() -> Result<usize, Errno> {
-    let status = std::fs::read_to_string("/proc/self/status")
-        .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-    let count = status.lines().find_map(|line| line.strip_prefix("Threads:"));
-    count.and_then(|count| count.trim().parse().ok()).ok_or(Errno::IO)
+    // Besides its own two links, the directory has one for each thread (proc_pid_task(5)).
+    let links = rustix::fs::stat("/proc/self/task")?.st_nlink as usize;
+    Ok(links.saturating_sub(2).max(1))
 }
 
 /// `_exit`: ends the process at once, with no destructor, no `atexit` handler and no flushing.
@@ -71,4 +70,18 @@ pub fn exit_now(code: i32) -> ! {
 pub fn at_exit(handler: extern "C" fn()) -> bool {
     // SAFETY: atexit(3) keeps a pointer to a function, which lives as long as the program.
     unsafe { libc::atexit(handler) == 0 }
+}
+
+/// `fork`, if this process has one thread: then the child is a whole process and may do anything.
+///
+/// # Errors
+///
+/// [`Errno::BUSY`] if there are other threads; otherwise as [`fork`].
+pub fn fork_single() -> Result<Fork, Errno> {
+    if thread_count()? > 1 {
+        return Err(Errno::BUSY);
+    }
+    // SAFETY: no other thread exists, nor can one come into being before the call: only a thread
+    // of this process could make it.
+    unsafe { fork() }
 }

@@ -37,3 +37,13 @@ pub fn pin() -> Result<BorrowedFd<'static>, Errno> {
     // Of two threads that come at once, the second one's descriptor is closed again.
     Ok(PINNED.get_or_init(|| image).as_fd())
 }
+
+/// `prctl(PR_SET_NAME)`: the name of the calling thread, and of a process whose main thread it is,
+/// in `ps` and `top`. What is longer than 15 bytes is cut.
+pub fn set_name(name: &str) {
+    let short: Vec<u8> = name.bytes().filter(|byte| *byte != 0).take(15).collect();
+    if let Ok(name) = std::ffi::CString::new(short) {
+        // The call cannot fail with a string of this length (prctl(2)).
+        let _ = rustix::thread::set_name(&name);
+    }
+}

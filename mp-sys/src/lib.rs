@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod dir;
 pub mod epoll;
 pub mod fd_table;
 pub mod fork;

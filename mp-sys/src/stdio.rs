@@ -52,3 +52,12 @@ pub fn duplicate(target: i32) -> Option<OwnedFd> {
     let fd = unsafe { BorrowedFd::borrow_raw(target) };
     rustix::io::fcntl_dupfd_cloexec(fd, 3).ok()
 }
+
+/// `fcntl(F_SETFD, FD_CLOEXEC)`: `fd` is for this program only.
+///
+/// # Errors
+///
+/// [`Errno::BADF`] for a closed descriptor.
+pub fn close_on_exec(fd: BorrowedFd<'_>) -> Result<(), Errno> {
+    rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC)
+}

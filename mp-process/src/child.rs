@@ -1,0 +1,258 @@
+//! Everything that a child does before and after it calls the function.
+//!
+//! A child arrives in one of three ways. One that executes the program again, and one that the
+//! fork server makes, find their order in the socket that they are given: it was posted before
+//! they existed, so they wait for nobody. One that is forked from its parent has its order in
+//! memory.
+//!
+//! A forked child runs with the only thread of a process that had only this thread (or whose owner
+//! has vouched for the others, see [`Process::start_despite_threads`]), so it may allocate. It may
+//! not unwind into its parent's stack, return from here, or run its parent's exit handlers.
+//!
+//! [`Process::start_despite_threads`]: crate::Process::start_despite_threads
+#![expect(unsafe_code, reason = "the environment of a process with one thread is changed")]
+
+use std::ffi::{OsStr, OsString};
+use std::io::Write;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use mp_ipc::Message;
+use mp_sys::fork::exit_now;
+use mp_sys::{Errno, dir, image, lifeline, limits, pidfd, sched, signal, stdio};
+
+use crate::error::TaskError;
+use crate::order::{self, Order, Refusal, Setup, Stdio, Update};
+use crate::post::{self, Kind};
+use crate::{children, family, identity, logging};
+
+/// The exit status of a child whose function panicked: Rust's own.
+const PANICKED: i32 = 101;
+/// The exit status of a child that could not begin, or could not hand over its value, or whose
+/// function returned `Err`.
+const FAILED: i32 = 1;
+
+const SIGINT: i32 = 2;
+
+/// The socket to the parent, where a copy of this process can find and close it.
+static SOCKET: Mutex<Option<Arc<OwnedFd>>> = Mutex::new(None);
+
+fn hold(socket: Option<OwnedFd>) -> Option<Arc<OwnedFd>> {
+    let socket = socket.map(Arc::new);
+    SOCKET.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&socket);
+    socket
+}
+
+/// In a copy of a child: forgets the socket to the parent of the original.
+pub(crate) fn forget_socket() {
+    hold(None);
+}
+
+/// A child that has executed the program again.
+pub(crate) fn arrive(socket: OwnedFd) -> ! {
+    // A kernel before 6.14 names the process after the number of the descriptor it executed.
+    if let Ok(program) = std::env::current_exe()
+        && let Some(name) = program.file_name()
+    {
+        image::set_name(name.to_string_lossy().trim_end_matches(" (deleted)"));
+    }
+    begin(socket)
+}
+
+/// A child that has its order in the socket.
+pub(crate) fn begin(socket: OwnedFd) -> ! {
+    let letter = post::try_recv(socket.as_fd());
+    // No order: the parent was gone before it had posted one, and nobody waits for us.
+    let Some((order, arguments)) = letter.ok().flatten().and_then(order::open) else {
+        exit_now(FAILED)
+    };
+    let Order { key, task, kinship, logging, lifeline, update, setup, send_pidfd } = order;
+    family::adopt(key);
+    identity::become_child(kinship);
+    logging::adopt(logging);
+    let prepared = arm(lifeline).and_then(|()| catch_up(update)).and_then(|()| settle(setup));
+    let resolved = prepared.and_then(|()| task.resolve().map_err(Refusal::Function));
+    let code = match resolved.and_then(|task| greet(socket.as_fd(), send_pidfd).map(|()| task)) {
+        Ok(task) => {
+            let socket = hold(Some(socket));
+            let result = task.call(arguments);
+            let is_err = result.as_ref().is_ok_and(|value| task.is_err(value));
+            finish(socket.as_ref().map(|socket| socket.as_fd()), result, is_err)
+        }
+        Err(refusal) => refuse(socket.as_fd(), &refusal),
+    };
+    std::process::exit(code)
+}
+
+/// What a forked child has of its parent.
+pub(crate) struct Inheritance {
+    pub(crate) socket: OwnedFd,
+    pub(crate) kinship: identity::Kinship,
+    pub(crate) lifeline: Option<OwnedFd>,
+    pub(crate) setup: Setup,
+    pub(crate) hello: bool,
+    /// The call, and whether its value is an `Err`.
+    pub(crate) call: Box<dyn FnOnce() -> (Result<Message, TaskError>, bool)>,
+}
+
+/// A child that has been forked from its parent.
+pub(crate) fn forked(inheritance: Inheritance) -> ! {
+    let run = || {
+        signal::reset_handlers();
+        signal::unblock_all();
+        let Inheritance { socket, kinship, lifeline, setup, hello, call } = inheritance;
+        let socket = hold(Some(socket));
+        let socket = socket.as_ref().map(|socket| socket.as_fd());
+        identity::become_child(kinship);
+        let prepared = arm(lifeline.map(mp_ipc::Fd)).and_then(|()| settle(setup));
+        let greeted = match (prepared, socket) {
+            (Ok(()), Some(socket)) if hello => greet(socket, false),
+            (prepared, _) => prepared,
+        };
+        if let Err(refusal) = greeted {
+            return socket.map_or(FAILED, |socket| refuse(socket, &refusal));
+        }
+        let (result, is_err) = call();
+        finish(socket, result, is_err)
+    };
+    // The parent's frames are on this stack: no panic may come to them.
+    exit_now(catch_unwind(AssertUnwindSafe(run)).unwrap_or(PANICKED))
+}
+
+fn arm(end: Option<mp_ipc::Fd>) -> Result<(), Refusal> {
+    match end {
+        Some(end) => lifeline::arm(end.0).map_err(refusal("tie itself to its parent")),
+        None => Ok(()),
+    }
+}
+
+/// Makes of this process what `setup` says.
+fn settle(setup: Setup) -> Result<(), Refusal> {
+    let Setup { stdio, env_clear, env, current_dir, affinity, limits, ignore_interrupt } = setup;
+    if ignore_interrupt {
+        signal::ignore(SIGINT);
+    }
+    for (target, stdio) in (0..).zip(stdio) {
+        redirect(target, stdio).map_err(refusal(&format!("open its descriptor {target}")))?;
+    }
+    if env_clear {
+        clear_environment();
+    }
+    env.into_iter().for_each(|(name, value)| set_variable(&name, value));
+    if let Some(path) = current_dir {
+        std::env::set_current_dir(&path).map_err(|error| {
+            let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+            refusal(&format!("enter the directory {}", path.display()))(errno)
+        })?;
+    }
+    if let Some(cpus) = affinity {
+        sched::set_affinity(&cpus).map_err(refusal(&format!("run on the processors {cpus:?}")))?;
+    }
+    for (limit, value) in limits {
+        limits::set(limit.resource(), value).map_err(refusal(&format!("limit {limit:?}")))?;
+    }
+    Ok(())
+}
+
+fn redirect(target: i32, to: Stdio) -> Result<(), Errno> {
+    match to {
+        Stdio::Inherit => Ok(()),
+        Stdio::Fd(fd) => stdio::replace(target, fd.as_fd()),
+        Stdio::Null => {
+            let null = std::fs::File::options().read(true).write(true).open("/dev/null");
+            let null = null.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+            stdio::replace(target, stdio::above(null.into())?.as_fd())
+        }
+    }
+}
+
+/// In a child of the fork server: makes good what the server is behind its owner.
+fn catch_up(update: Update) -> Result<(), Refusal> {
+    let Update { env, current_dir, affinity } = update;
+    if let Some(env) = env {
+        clear_environment();
+        env.into_iter().for_each(|(name, value)| set_variable(&name, Some(value)));
+    }
+    if let Some(dir) = current_dir {
+        dir::enter(dir.as_fd()).map_err(refusal("enter its parent's directory"))?;
+    }
+    if let Some(cpus) = affinity {
+        sched::set_affinity(&cpus).map_err(refusal(&format!("run on the processors {cpus:?}")))?;
+    }
+    Ok(())
+}
+
+fn clear_environment() {
+    for (name, _) in std::env::vars_os() {
+        set_variable(&name, None);
+    }
+}
+
+fn set_variable(name: &OsStr, value: Option<OsString>) {
+    match value {
+        // SAFETY: the process has this one thread.
+        Some(value) => unsafe { std::env::set_var(name, value) },
+        // SAFETY: as above.
+        None => unsafe { std::env::remove_var(name) },
+    }
+}
+
+fn refusal(what: &str) -> impl Fn(Errno) -> Refusal {
+    move |errno| Refusal::Setup { what: what.to_string(), errno: errno.raw_os_error() }
+}
+
+/// Tells the parent that the function is about to be called, and who we are.
+fn greet(socket: BorrowedFd<'_>, send_pidfd: bool) -> Result<(), Refusal> {
+    let pid = std::process::id();
+    let own = if send_pidfd {
+        Some(pidfd::open(pid as i32).map_err(refusal("open its own pidfd"))?)
+    } else {
+        None
+    };
+    let fds: Vec<_> = own.iter().map(AsFd::as_fd).collect();
+    // A parent that is gone does not wait for a word.
+    let _ = post::send(socket, Kind::Hello, &[&pid.to_le_bytes()], &fds);
+    Ok(())
+}
+
+fn refuse(socket: BorrowedFd<'_>, refusal: &Refusal) -> i32 {
+    if let Ok(message) = mp_ipc::encode(refusal) {
+        // As above.
+        let _ = post::send(socket, Kind::Refusal, &[&message.bytes], &[]);
+    }
+    FAILED
+}
+
+/// Hands over what came of the call, and does what a process does before it ends. Returns its
+/// exit status.
+fn finish(socket: Option<BorrowedFd<'_>>, result: Result<Message, TaskError>, is_err: bool) -> i32 {
+    let sent = match (&result, socket) {
+        (Ok(value), Some(socket)) => {
+            let fds: Vec<_> = value.fds.iter().map(AsFd::as_fd).collect();
+            post::send(socket, Kind::Value, &[&value.bytes], &fds)
+        }
+        _ => Ok(()),
+    };
+    let failure = match (result, sent) {
+        (Err(failure), _) => Some(failure),
+        // A parent that is gone wants no value.
+        (Ok(_), Ok(()) | Err(Errno::PIPE)) => None,
+        (Ok(_), Err(errno)) => Some(TaskError::Value(errno.to_string())),
+    };
+    if let (Some(failure), Some(socket)) = (&failure, socket)
+        && let Ok(message) = mp_ipc::encode(failure)
+    {
+        // As above.
+        let _ = post::send(socket, Kind::Failure, &[&message.bytes], &[]);
+    }
+    // Output that cannot be written is nobody's error any more.
+    let _ = std::io::stdout().flush();
+    children::end();
+    match failure {
+        Some(TaskError::Panicked(_)) => PANICKED,
+        Some(_) => FAILED,
+        None if is_err => FAILED,
+        None => 0,
+    }
+}

@@ -1,0 +1,90 @@
+//! The children of this process: who they are, and what becomes of them when it ends.
+//!
+//! The list is what [`active_children`](crate::active_children) shows, and it reaps those whose
+//! handle has been dropped. It also keeps their lifelines.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use mp_sys::Deadline;
+use mp_sys::fork::at_exit;
+
+use crate::watch::Watch;
+
+/// How long a daemonic child has between the request to end and its end by force.
+const GRACE: Duration = Duration::from_secs(1);
+
+const SIGTERM: i32 = 15;
+const SIGKILL: i32 = 9;
+
+pub(crate) struct Children {
+    /// Whose children these are. A copy of this process has none.
+    parent: u32,
+    list: Vec<Arc<Watch>>,
+    at_exit: bool,
+}
+
+static CHILDREN: Mutex<Children> =
+    Mutex::new(Children { parent: 0, list: Vec::new(), at_exit: false });
+
+/// The list of the calling process.
+pub(crate) fn lock() -> MutexGuard<'static, Children> {
+    let mut children = CHILDREN.lock().unwrap_or_else(PoisonError::into_inner);
+    children.claim();
+    children
+}
+
+impl Children {
+    /// In a copy of the process that had the list: they are its children, not ours.
+    pub(crate) fn claim(&mut self) {
+        let me = std::process::id();
+        if self.parent != me {
+            self.parent = me;
+            self.list.clear();
+        }
+    }
+
+    /// Takes away the children that have ended.
+    fn sweep(&mut self) {
+        self.list.retain(|watch| watch.status().is_none());
+    }
+}
+
+/// Adds a child, and reaps those that have ended.
+pub(crate) fn add(watch: Arc<Watch>) {
+    let mut children = lock();
+    children.sweep();
+    children.list.push(watch);
+    if !children.at_exit {
+        // Without room for one more handler, children are not waited for at exit.
+        children.at_exit = at_exit(end);
+    }
+}
+
+/// The children that have not ended; the others are reaped.
+pub(crate) fn living() -> Vec<Arc<Watch>> {
+    let mut children = lock();
+    children.sweep();
+    children.list.clone()
+}
+
+/// What a process does about its children before it ends normally: those that are daemonic are
+/// ended, the others waited for.
+pub(crate) extern "C" fn end() {
+    let list = std::mem::take(&mut lock().list);
+    let (daemons, others): (Vec<_>, Vec<_>) = list.into_iter().partition(|watch| watch.daemon);
+    for daemon in &daemons {
+        // It may have ended, which is as good.
+        let _ = daemon.signal(SIGTERM);
+    }
+    let grace = Deadline::after(GRACE);
+    for daemon in &daemons {
+        if daemon.wait_until(Some(grace)).is_none() {
+            let _ = daemon.signal(SIGKILL);
+            daemon.wait_until(None);
+        }
+    }
+    for other in &others {
+        other.wait_until(None);
+    }
+}

@@ -1,0 +1,283 @@
+//! This process's fork server, and asking it for children.
+
+use std::ffi::OsString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use mp_ipc::Fd;
+use mp_sys::poll::{Interest, poll, wait_for};
+use mp_sys::{Deadline, Errno, dir, sched, stdio};
+
+use crate::error::Error;
+use crate::function::{FnId, Task};
+use crate::order::{self, Setup, Stdio, Update};
+use crate::post::{self, Kind, Letter};
+use crate::server::{self, Said};
+use crate::start::{self, Errand};
+use crate::watch::{Newborn, Outcome, Watch};
+use crate::{ExitStatus, PanicInfo};
+
+const SIGKILL: i32 = 9;
+
+/// How often a start is tried again when the server was killed under it.
+const TRIES: usize = 3;
+
+struct Server {
+    owner: u32,
+    /// Where requests go. The server ends when the last holder lets go.
+    control: OwnedFd,
+    watch: Watch,
+    /// What the server had from this process when it was made, and its children have from it.
+    seen: Seen,
+}
+
+static SERVER: Mutex<Option<Arc<Server>>> = Mutex::new(None);
+/// What runs in the server before its first child.
+static PRELOAD: Mutex<Vec<fn()>> = Mutex::new(Vec::new());
+
+/// Has `function` run once in the fork server, before its first child: what it does (load a table,
+/// open a file, set a logger) every child of the server finds done.
+///
+/// Functions run in the order of the calls. If a server runs already, the next start makes another
+/// one, which runs them all; children of the old one are not disturbed. Functions must not leave
+/// threads behind. Under the other start methods nothing is preloaded.
+///
+/// Python: `set_forkserver_preload(module_names)`.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::OnceLock;
+/// use mp_process::Process;
+///
+/// static TABLE: OnceLock<Vec<u64>> = OnceLock::new();
+///
+/// fn build() { TABLE.get_or_init(|| (0..1000).map(|x| x * x).collect()); }
+/// fn look_up(at: usize) -> Option<u64> { TABLE.get().map(|table| table[at]) }
+///
+/// fn main() -> Result<(), mp_process::Error> {
+///     mp_process::init();
+///     mp_process::preload(build);
+///     assert_eq!(Process::new(look_up, 12).start()?.join()?, Some(144));
+///     assert_eq!(look_up(12), None, "it ran in the server, not here");
+///     Ok(())
+/// }
+/// ```
+#[doc(alias = "set_forkserver_preload")]
+pub fn preload(function: fn()) {
+    PRELOAD.lock().unwrap_or_else(PoisonError::into_inner).push(function);
+    retire(|_| true);
+}
+
+/// Lets go of the server, if `which` says so.
+fn retire(which: impl Fn(&Server) -> bool) {
+    let mut server = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
+    if server.as_deref().is_some_and(which) {
+        *server = None;
+    }
+}
+
+/// In a copy of this process: the server is not ours.
+pub(crate) fn forget() {
+    let me = std::process::id();
+    retire(|server| server.owner != me);
+}
+
+/// The running server of this process, made if there is none.
+fn server() -> Result<Arc<Server>, Error> {
+    let mut server = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(running) = &*server
+        && running.owner == std::process::id()
+        && running.watch.status().is_none()
+    {
+        return Ok(Arc::clone(running));
+    }
+    *server = None;
+    let made = Arc::new(make()?);
+    *server = Some(Arc::clone(&made));
+    Ok(made)
+}
+
+fn make() -> Result<Server, Error> {
+    let (ours, theirs) = start::packet_pair()?;
+    let preload = PRELOAD.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let preload: Result<Vec<FnId>, _> =
+        preload.into_iter().map(|function| Task::nullary(function).id()).collect();
+    let arguments = mp_ipc::encode(&(Fd(theirs), preload?)).map_err(Error::Arguments)?;
+    let errand = Errand::for_server()?;
+    let seen = Seen::now();
+    let name = errand.kinship.name.clone();
+    let newborn = start::spawn(Task::new(server::serve).id()?, errand, &arguments)?;
+    let watch = Watch::new(newborn, name, true);
+    Ok(Server { owner: std::process::id(), control: ours, watch, seen })
+}
+
+/// Has the server make a child.
+pub(crate) fn start(
+    task: &FnId,
+    mut errand: Errand,
+    arguments: &mp_ipc::Message,
+) -> Result<Newborn, Error> {
+    inherit_stdio(&mut errand.setup);
+    let lifeline = errand.lifeline.take();
+    let deadline = errand.deadline;
+    let (lifeline, end) = lifeline.map_or((None, None), |(held, end)| (Some(held), Some(Fd(end))));
+    let mut order = errand.into_order(task.clone(), end, true);
+    let mut last = ExitStatus::Unknown;
+    for _ in 0..TRIES {
+        let server = server()?;
+        order.update = server.seen.update()?;
+        let (ours, theirs) = start::packet_pair()?;
+        order::send(ours.as_fd(), &order, arguments)?;
+        let (pipe, status) = start::pipe()?;
+        let sent = request(&server, [&theirs, &status], deadline);
+        drop((theirs, status));
+        match sent {
+            Ok(()) => {}
+            Err(Errno::TIMEDOUT) => return Err(give_up(&server)),
+            Err(Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN) => {
+                last = lost(&server)?;
+                continue;
+            }
+            Err(errno) => return Err(Error::Os { op: "sendmsg", errno }),
+        }
+        match await_birth(&ours, &pipe, deadline)? {
+            Birth::Born { pid, process } => {
+                return Ok(Newborn { pid, process, socket: ours, pipe: Some(pipe), lifeline });
+            }
+            Birth::Late => return Err(give_up(&server)),
+            // The function was not called: trying again does nothing twice.
+            Birth::ServerLost => last = lost(&server)?,
+        }
+    }
+    Err(Error::DiedAtStart { status: last })
+}
+
+fn request(server: &Server, fds: [&OwnedFd; 2], deadline: Deadline) -> Result<(), Errno> {
+    loop {
+        let control = server.control.as_fd();
+        match post::send(control, Kind::Fork, &[], &fds.map(AsFd::as_fd)) {
+            Err(Errno::AGAIN) if wait_for(control, Interest::Writable, Some(deadline))? => {}
+            Err(Errno::AGAIN) => return Err(Errno::TIMEDOUT),
+            sent => return sent,
+        }
+    }
+}
+
+enum Birth {
+    Born {
+        pid: i32,
+        process: OwnedFd,
+    },
+    /// The server died before there was a child.
+    ServerLost,
+    Late,
+}
+
+/// Waits for the child's first word, or for the news that there is none.
+fn await_birth(socket: &OwnedFd, pipe: &OwnedFd, deadline: Deadline) -> Result<Birth, Error> {
+    let mut closed = false;
+    loop {
+        // What the child said counts before what the server says of its end.
+        let said = server::read_status(pipe.as_fd(), Some(Deadline::now()));
+        match post::try_recv(socket.as_fd()) {
+            Ok(Some(Letter { kind: Kind::Hello, message })) => {
+                let pid = message.bytes.try_into().map(i32::from_le_bytes);
+                let process = message.fds.into_iter().next();
+                if let (Ok(pid), Some(process)) = (pid, process) {
+                    let process = stdio::above(process).map_err(Error::os("fcntl"))?;
+                    return Ok(Birth::Born { pid, process });
+                }
+                return Err(Error::Os { op: "recvmsg", errno: Errno::PROTO });
+            }
+            Ok(Some(letter)) => return Err(start::refusal(letter)),
+            Ok(None) => closed = true,
+            Err(Errno::AGAIN) => {}
+            Err(errno) => return Err(Error::Os { op: "recvmsg", errno }),
+        }
+        match said {
+            Said::Status(status) => return Err(Error::DiedAtStart { status }),
+            Said::NotForked(errno) => return Err(Error::Os { op: "fork", errno }),
+            Said::Gone if closed => return Ok(Birth::ServerLost),
+            Said::Gone | Said::Nothing => {}
+        }
+        let mut fds = Vec::new();
+        if !closed {
+            fds.push((socket.as_fd(), Interest::Readable));
+        }
+        if said == Said::Nothing {
+            fds.push((pipe.as_fd(), Interest::Readable));
+        }
+        let ready = poll(&fds, Some(deadline)).map_err(Error::os("poll"))?;
+        if !ready.contains(&true) {
+            return Ok(Birth::Late);
+        }
+    }
+}
+
+/// A server that is dead: how it ended, or why it could not be used.
+fn lost(server: &Server) -> Result<ExitStatus, Error> {
+    retire(|current| current.watch.pid == server.watch.pid);
+    // It has closed its descriptors, so its end is near.
+    let status = server.watch.wait_until(None).unwrap_or(ExitStatus::Unknown);
+    server.watch.outcome(|outcome| match outcome {
+        Outcome::Value(value) => {
+            let value = mp_ipc::Message::from_bytes(value.bytes.clone());
+            match mp_ipc::decode::<Result<(), String>>(value) {
+                Ok(Err(reason)) => Err(Error::Preload(reason)),
+                Ok(Ok(())) | Err(_) => Ok(status),
+            }
+        }
+        Outcome::Failure(crate::TaskError::Panicked(PanicInfo { message, .. })) => {
+            Err(Error::Preload(message.clone()))
+        }
+        Outcome::Failure(_) | Outcome::Refusal(_) | Outcome::Nothing => Ok(status),
+    })
+}
+
+/// A server that does not answer is of no use to anybody.
+fn give_up(server: &Server) -> Error {
+    retire(|current| current.watch.pid == server.watch.pid);
+    // If it has ended meanwhile, all the better.
+    let _ = server.watch.signal(SIGKILL);
+    Error::StartTimedOut
+}
+
+/// The server has the descriptors 0, 1 and 2 of the time when it was made; the child gets those
+/// of today.
+fn inherit_stdio(setup: &mut Setup) {
+    for (target, stdio) in (0..).zip(&mut setup.stdio) {
+        if matches!(stdio, Stdio::Inherit) {
+            *stdio = stdio::duplicate(target).map_or(Stdio::Null, |fd| Stdio::Fd(Fd(fd)));
+        }
+    }
+}
+
+/// What a process can change about itself after its server was made.
+struct Seen {
+    env: Vec<(OsString, OsString)>,
+    dir: Option<(u64, u64)>,
+    affinity: Option<Vec<usize>>,
+}
+
+impl Seen {
+    fn now() -> Seen {
+        let dir = std::fs::metadata(".").ok().map(|dir| (dir.dev(), dir.ino()));
+        Seen { env: std::env::vars_os().collect(), dir, affinity: sched::affinity().ok() }
+    }
+
+    /// What has changed here since.
+    fn update(&self) -> Result<Update, Error> {
+        let now = Seen::now();
+        Ok(Update {
+            env: (now.env != self.env).then_some(now.env),
+            current_dir: if now.dir == self.dir {
+                None
+            } else {
+                Some(Fd(dir::current().map_err(Error::os("open"))?))
+            },
+            affinity: now.affinity.filter(|now| Some(now) != self.affinity.as_ref()),
+        })
+    }
+}

@@ -1,0 +1,5 @@
+//! What needs no process with one thread: spawn and the fork server, under the test harness.
+
+mod libtest;
+
+mp_process::init_tests!();
