@@ -37,7 +37,8 @@ pub enum Status {
 /// assert_eq!(pidfd::open(0).unwrap_err(), Errno::INVAL);
 /// ```
 pub fn open(pid: i32) -> Result<OwnedFd, Errno> {
-    let pid = Pid::from_raw(pid).filter(|_| pid > 0).ok_or(Errno::INVAL)?;
+    // `from_raw` panics below 0, and 0 would be ourselves.
+    let pid = Some(pid).filter(|pid| *pid > 0).and_then(Pid::from_raw).ok_or(Errno::INVAL)?;
     pidfd_open(pid, PidfdFlags::empty())
 }
 

@@ -1,9 +1,10 @@
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use mp_shm::{Error, Kind, Placed, Region, type_hash};
+use mp_shm::{Array, Error, Kind, Placed, Region, type_hash};
 use mp_sys::{fd_table, memfd};
 use proptest::prelude::*;
+use rustix::fs::SealFlags;
 
 use crate::travel::travel;
 
@@ -79,6 +80,60 @@ proptest! {
         prop_assert_eq!(window.read(at, &mut seen).is_ok(), fits);
         if fits {
             prop_assert_eq!(&seen, &model[at..at + count]);
+        }
+    }
+}
+
+proptest! {
+    /// Some of the fields are right, so that each check is met.
+    #[test]
+    fn no_header_makes_an_attacher_panic(
+        words in prop::collection::vec(any::<u64>(), 8),
+        right: [bool; 8],
+        len in 1_usize..300,
+        frozen: bool,
+    ) {
+        let model = Region::create(KIND, 100, 7).unwrap();
+        let memory = memfd::create_open(c"attack", 64 + len as u64).unwrap();
+        let mut good = [0; 64];
+        rustix::io::pread(&model, &mut good, 0).unwrap();
+        good[16..24].copy_from_slice(&(len as u64).to_le_bytes());
+        for (at, word) in words.iter().enumerate() {
+            let bytes = if right[at] { good[at * 8..][..8].try_into().unwrap() } else { word.to_le_bytes() };
+            rustix::io::pwrite(&memory, &bytes, at as u64 * 8).unwrap();
+        }
+        if frozen {
+            memfd::freeze(&memory).unwrap();
+            prop_assert!(mp_shm::Frozen::<u16>::attach(memory.as_fd()).is_err());
+        } else {
+            rustix::fs::fcntl_add_seals(&memory, SealFlags::SHRINK | SealFlags::GROW).unwrap();
+            let attached = Region::attach(memory.as_fd(), KIND, 7);
+            prop_assert!(attached.is_ok() || right[..5] != [true; 5]);
+        }
+    }
+
+    /// Handles come from another process: any offset, length and hash may stand in them.
+    #[test]
+    fn no_handle_makes_a_receiver_panic(
+        bytes in prop::collection::vec(any::<u8>(), 0..40),
+        offset: u64,
+        len: u64,
+        padded: bool,
+    ) {
+        let region = Region::create(Kind::ARRAY, 100, type_hash::<u64>()).unwrap();
+        let supply = || vec![region.as_fd().try_clone_to_owned().unwrap()];
+        fd_table::supply(supply(), || {
+            let _ = postcard::from_bytes::<Placed<AtomicU64>>(&bytes);
+            let _ = postcard::from_bytes::<Array<u64>>(&bytes);
+        });
+        let good = (0_u32, (offset, len, padded), type_hash::<u64>());
+        let good = postcard::to_stdvec(&good).unwrap();
+        let array = fd_table::supply(supply(), || postcard::from_bytes::<Array<u64>>(&good));
+        let stride = if padded { 64 } else { 8 };
+        let fits = offset % 8 == 0 && len.checked_mul(stride).and_then(|size| size.checked_add(offset)).is_some_and(|end| end <= 100);
+        prop_assert_eq!(array.is_ok(), fits);
+        if let Ok(array) = array {
+            array.fill(1);
         }
     }
 }
