@@ -3,6 +3,7 @@
 
 mod child;
 mod connection;
+mod handles;
 mod leaks;
 mod listener;
 mod signals;
@@ -14,6 +15,7 @@ fn main() {
     arguments.test_threads = Some(1);
     let mut trials = Vec::new();
     trials.extend(connection::trials());
+    trials.extend(handles::trials());
     trials.extend(leaks::trials());
     trials.extend(listener::trials());
     trials.extend(signals::trials());
