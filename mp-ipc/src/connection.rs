@@ -1,4 +1,4 @@
-//! `pipe` and `Connection`: values in both directions.
+//! `Connection`: values in both directions.
 
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -9,30 +9,6 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{Error, Receiver, Sender, Wire};
-
-/// Makes two connected ends: what one sends, the other receives.
-///
-/// Python: `Pipe()`.
-///
-/// # Errors
-///
-/// [`Error::Os`] when descriptors run out.
-///
-/// # Examples
-///
-/// ```
-/// let (client, server) = mp_ipc::pipe::<u32, String>().unwrap();
-/// client.send(&42).unwrap();
-/// let question = server.recv().unwrap();
-/// server.send(&format!("{question}!")).unwrap();
-/// assert_eq!(client.recv().unwrap(), "42!");
-/// ```
-#[doc(alias = "Pipe")]
-#[expect(clippy::type_complexity, reason = "an alias would hide that the ends are mirrored")]
-pub fn pipe<S, R>() -> Result<(Connection<S, R>, Connection<R, S>), Error> {
-    let (one, other) = Wire::pair()?;
-    Ok((one.into(), other.into()))
-}
 
 /// One end of a two-way connection that sends `S` and receives `R`.
 ///

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::Error;
+use crate::explain::explain;
 
 /// What travels: bytes, and the descriptors that stand in them as numbers.
 #[derive(Debug, Default)]
@@ -41,7 +42,7 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Message, Error> {
     let (result, fds) = fd_table::collect(|| {
         postcard::to_stdvec(value).map_err(|error| match fd_table::failure() {
             Some(cause) => Error::Handle(cause),
-            None => Error::Encode(error.to_string()),
+            None => Error::Encode(explain(value).unwrap_or_else(|| error.to_string())),
         })
     });
     Ok(Message { bytes: result?, fds })
