@@ -62,9 +62,9 @@ fn what_no_region_made_is_refused() {
 proptest! {
     #[test]
     fn a_window_is_a_vec(
-        len in 1_usize..2000,
-        writes in prop::collection::vec((0_usize..2100, prop::collection::vec(any::<u8>(), 0..700)), 0..20),
-        (at, count) in (0_usize..2100, 0_usize..2100),
+        len in 1_usize..6000,
+        writes in prop::collection::vec((0_usize..3000, prop::collection::vec(any::<u8>(), 0..3000)), 0..20),
+        (at, count) in (0_usize..3000, 0_usize..6000),
     ) {
         let window = Region::create(KIND, len + 3, 0).unwrap().window(3, len).unwrap();
         let mut model = vec![0; len];
