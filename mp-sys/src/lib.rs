@@ -19,6 +19,7 @@ pub mod random;
 pub mod robust;
 pub mod sched;
 pub mod signal;
+pub mod signal_fd;
 pub mod socket;
 pub mod spawn;
 pub mod stdio;
