@@ -1,0 +1,4 @@
+//! The examples run, and print what CPython's `multiprocessing` prints for the same program.
+
+mod build;
+mod transcripts;
