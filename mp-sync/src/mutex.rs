@@ -147,7 +147,20 @@ impl<T: Shareable> Mutex<T> {
         deadline: Option<Deadline>,
     ) -> Result<MutexGuard<'_, T>, LockError<MutexGuard<'_, T>>> {
         // SAFETY: as in `try_lock`.
-        self.guard(unsafe { self.cell.raw.lock_until(deadline) }?)
+        if unsafe { self.cell.raw.lock_fast() } {
+            return self.guard(Acquired::Clean);
+        }
+        self.lock_cold(deadline)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn lock_cold(
+        &self,
+        deadline: Option<Deadline>,
+    ) -> Result<MutexGuard<'_, T>, LockError<MutexGuard<'_, T>>> {
+        // SAFETY: as in `try_lock`.
+        self.guard(unsafe { self.cell.raw.lock_cold(deadline) }?)
     }
 
     /// Whether somebody holds the lock at this moment.

@@ -25,6 +25,11 @@ mod real {
         if cfg!(mp_pthread) { Err(Errno::NOSYS) } else { List::current() }
     }
 
+    /// The calling thread's id, where [`list`] does not know it.
+    pub(crate) fn tid() -> u32 {
+        mp_sys::robust::tid()
+    }
+
     /// How often to look again before sleeping: nothing to gain where one cpu is all there is.
     pub(crate) fn spins() -> u32 {
         use std::sync::atomic::AtomicU32;

@@ -166,7 +166,7 @@ impl List {
         if offset != FUTEX_OFFSET {
             return Err(Errno::NOSYS);
         }
-        thread.tid.set(rustix::thread::gettid().as_raw_nonzero().get() as u32);
+        thread.tid.set(tid());
         thread.head.set(head);
         Ok(List { head, tid: thread.tid.get() })
     }
@@ -269,6 +269,18 @@ unsafe fn set_prev(entry: *mut c_void, head: *mut c_void, prev: *mut c_void) {
     let slot = unsafe { entry.sub(1) };
     // SAFETY: the node is mapped and only its holder, which is this thread, writes its links.
     unsafe { slot.write(prev) };
+}
+
+/// `gettid`: the calling thread's id, asked anew each time.
+///
+/// # Examples
+///
+/// ```
+/// let other = std::thread::spawn(mp_sys::robust::tid).join().unwrap();
+/// assert_ne!(mp_sys::robust::tid(), other);
+/// ```
+pub fn tid() -> u32 {
+    rustix::thread::gettid().as_raw_nonzero().get() as u32
 }
 
 fn registered_head() -> *const Head {

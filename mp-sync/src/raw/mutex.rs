@@ -58,8 +58,8 @@ use crate::{Errno, Error};
 #[repr(C)]
 pub struct RawMutex {
     node: Node,
-    /// Where the C library's mutex stands in: its last bytes on some machines, and in the second
-    /// word "an unlocked mutex whose last holder died, of which nobody has heard".
+    /// Where the C library's mutex stands in: the holder's thread id, and "the last holder died,
+    /// and nobody who locked has heard of it". Otherwise unused.
     spare: [AtomicU32; 2],
 }
 
@@ -127,18 +127,46 @@ impl RawMutex {
     /// the thread's robust list leads to it until then.
     #[inline]
     pub unsafe fn lock_until(&self, deadline: Option<Deadline>) -> Result<Acquired, Error> {
+        // SAFETY: the caller's contract.
+        if unsafe { self.lock_fast() } {
+            return Ok(Acquired::Clean);
+        }
+        // SAFETY: the caller's contract.
+        unsafe { self.lock_cold(deadline) }
+    }
+
+    /// Locks a free lock; false if it is not, or if anything else needs a closer look.
+    ///
+    /// # Safety
+    ///
+    /// As [`lock_until`](RawMutex::lock_until).
+    #[inline(always)]
+    pub(crate) unsafe fn lock_fast(&self) -> bool {
+        let Ok(list) = sys::list() else { return false };
+        if list.held() >= HELD_MAX {
+            return false;
+        }
+        list.announce(&self.node);
+        let taken = self.take(list, 0);
+        list.retract();
+        taken
+    }
+
+    /// [`lock_until`](RawMutex::lock_until) after [`lock_fast`](RawMutex::lock_fast).
+    ///
+    /// # Safety
+    ///
+    /// As [`lock_until`](RawMutex::lock_until).
+    #[cold]
+    #[inline(never)]
+    pub(crate) unsafe fn lock_cold(&self, deadline: Option<Deadline>) -> Result<Acquired, Error> {
         let Ok(list) = sys::list() else {
             // SAFETY: the caller's contract.
             return unsafe { self.fallback_lock(deadline) };
         };
         check_room(list)?;
         list.announce(&self.node);
-        let result = if self.take(list, 0) {
-            Ok(Acquired::Clean)
-        } else {
-            // SAFETY: the caller's contract; announced above.
-            unsafe { self.lock_slow(list, deadline) }
-        };
+        let result = self.take_waiting(list, deadline);
         list.retract();
         result
     }
@@ -199,15 +227,12 @@ impl RawMutex {
         list.retract();
     }
 
-    /// The thread id of the holder, as its pid namespace has it; `None` when the lock is free, its
-    /// holder died, or the C library's mutex stands in for ours.
+    /// The thread id of the holder; `None` when the lock is free or its holder died.
     ///
     /// It may have changed by the time it is looked at.
     pub fn owner(&self) -> Option<u32> {
-        if sys::list().is_err() {
-            return None;
-        }
-        Some(self.node.word().load(Ordering::Relaxed) & TID_MASK).filter(|tid| *tid != 0)
+        let word = if sys::list().is_ok() { self.node.word() } else { &self.spare[0] };
+        Some(word.load(Ordering::Relaxed) & TID_MASK).filter(|tid| *tid != 0)
     }
 
     /// Whether the lock is free, held, or left behind by a dead holder.
@@ -283,12 +308,9 @@ impl RawMutex {
         true
     }
 
-    /// # Safety
-    ///
-    /// As `lock_until`; and the node is announced.
-    #[cold]
-    #[inline(never)]
-    unsafe fn lock_slow(&self, list: List, deadline: Option<Deadline>) -> Result<Acquired, Error> {
+    /// Makes the word ours when it becomes free. The node is announced, and stays so while we
+    /// sleep: see the module's text.
+    fn take_waiting(&self, list: List, deadline: Option<Deadline>) -> Result<Acquired, Error> {
         let word = self.node.word();
         let mut spins = sys::spins();
         loop {
@@ -309,7 +331,6 @@ impl RawMutex {
                 continue;
             }
             let Some((word, marked)) = self.watch() else { continue };
-            // The node stays announced while we sleep: see the module's text.
             sys::wait(word, marked, deadline).map_err(Error::os("futex wait"))?;
         }
     }
@@ -349,49 +370,60 @@ impl RawMutex {
         // SAFETY: the caller's contract is the same.
         match unsafe { self.place().try_lock() } {
             Ok(held) => Ok(held.map(|held| self.fallback_acquired(held))),
-            Err(Errno::DEADLK) => Ok(None),
             Err(errno) => Err(Error::os("pthread_mutex_trylock")(errno)),
         }
     }
 
-    /// The mutex is ours.
+    /// The mutex has just become ours.
     fn fallback_acquired(&self, held: Held) -> Acquired {
         let unheard = self.spare[1].swap(0, Ordering::Relaxed) != 0;
+        self.spare[0].store(sys::tid(), Ordering::Release);
         if unheard || held == Held::OwnerDied { Acquired::OwnerDied } else { Acquired::Clean }
     }
 
     #[cold]
     fn fallback_unlock(&self) {
-        // EPERM, "not the holder", is the case in which this does nothing.
-        let _ = self.place().unlock();
+        if self.fallback_is_mine() {
+            self.spare[0].store(0, Ordering::Release);
+            // EPERM, "not the holder", is a forked child that has our old thread id.
+            let _ = self.place().unlock();
+        }
     }
 
     #[cold]
     fn fallback_state(&self) -> LockState {
-        // SAFETY: unlocked again at once, within the life of `self`.
-        let Ok(Some(held)) = (unsafe { self.place().try_lock() }) else { return LockState::Held };
-        if held == Held::OwnerDied {
-            // Ours to pass on: the one who locks next shall hear of it.
-            self.spare[1].store(1, Ordering::Relaxed);
+        // A look at a free mutex leaves it alone, or others would take us for its holder.
+        if self.spare[0].load(Ordering::Acquire) != 0 {
+            // SAFETY: unlocked again at once, within the life of `self`.
+            if let Ok(Some(_)) = unsafe { self.place().try_lock() } {
+                // The holder died. Whoever locks next shall hear of it.
+                self.spare[1].store(1, Ordering::Relaxed);
+                self.spare[0].store(0, Ordering::Release);
+                let _ = self.place().unlock();
+            } else {
+                return LockState::Held;
+            }
         }
-        let unheard = self.spare[1].load(Ordering::Relaxed) != 0;
-        self.fallback_unlock();
-        if unheard { LockState::OwnerDied } else { LockState::Free }
+        match self.spare[1].load(Ordering::Relaxed) {
+            0 => LockState::Free,
+            _ => LockState::OwnerDied,
+        }
     }
 
     #[cold]
     fn fallback_is_mine(&self) -> bool {
-        // SAFETY: unlocked again at once, within the life of `self`.
-        match unsafe { self.place().lock(Some(Deadline::now())) } {
-            Ok(held) => {
-                if held == Held::OwnerDied {
+        // A dead holder's thread id may have become ours; the mutex itself knows better.
+        self.spare[0].load(Ordering::Relaxed) == sys::tid()
+            // SAFETY: if the lock is had, it is unlocked at once, within the life of `self`.
+            && match unsafe { self.place().lock(Some(Deadline::now())) } {
+                Ok(_) => {
                     self.spare[1].store(1, Ordering::Relaxed);
+                    self.spare[0].store(0, Ordering::Release);
+                    let _ = self.place().unlock();
+                    false
                 }
-                self.fallback_unlock();
-                false
+                Err(errno) => errno == Errno::DEADLK,
             }
-            Err(errno) => errno == Errno::DEADLK,
-        }
     }
 }
 
