@@ -25,6 +25,12 @@ mod real {
         if cfg!(mp_pthread) { Err(Errno::NOSYS) } else { List::current() }
     }
 
+    /// [`list`], if the thread has asked for it before.
+    #[inline(always)]
+    pub(crate) fn known_list() -> Option<List> {
+        if cfg!(mp_pthread) { None } else { List::known() }
+    }
+
     /// The calling thread's id, where [`list`] does not know it.
     pub(crate) fn tid() -> u32 {
         mp_sys::robust::tid()

@@ -13,11 +13,11 @@
 //! # The protocol
 //!
 //! To lock: [`announce`](List::announce), make the word ours with one compare-and-swap,
-//! [`link`](List::link), [`retract`](List::retract). To unlock: announce, unlink, release the
-//! word with one swap, wake if it had waiters, retract. Between announce and retract the kernel
-//! also looks at the announced node, so no instant is uncovered: neither that between the swap
-//! and the link, nor that between the release and the wake (it wakes a waiter of an announced
-//! word that is 0).
+//! [`link`](List::link). To unlock: announce, [`unlink`](List::unlink), release the word with
+//! one compare-and-swap, wake if it had waiters, [`retract`](List::retract). The kernel also looks
+//! at the announced node, so no instant is uncovered: neither that between the swap and the link,
+//! nor that between the release and the wake (it wakes a waiter of an announced word that is 0).
+//! While the lock is held its node may stay announced: the kernel looks at it once all the same.
 //!
 //! Source: `Documentation/locking/robust-futex-ABI.rst` in the kernel, `futex(2)`,
 //! `get_robust_list(2)`.
@@ -147,6 +147,15 @@ impl List {
         })
     }
 
+    /// The list, if this thread has asked for it [before](List::current): two loads.
+    #[inline(always)]
+    pub fn known() -> Option<List> {
+        THREAD.with(|thread| {
+            let head = thread.head.get();
+            (!head.is_null()).then(|| List { head, tid: thread.tid.get() })
+        })
+    }
+
     #[cold]
     fn register(thread: &Thread) -> Result<List, Errno> {
         // A forked child has another thread id and an empty list: it must ask again.
@@ -177,7 +186,7 @@ impl List {
         self.tid
     }
 
-    /// How many nodes this thread has linked; at most [`HELD_MAX`].
+    /// How many nodes this thread has linked, or one less.
     #[inline]
     pub fn held(self) -> u32 {
         THREAD.with(|thread| thread.held.get())
@@ -185,15 +194,21 @@ impl List {
 
     /// Tells the kernel that `node` is about to be locked or unlocked.
     ///
-    /// Until [`retract`](List::retract), the death of this thread sets [`OWNER_DIED`] in the
-    /// node's word if the word carries this thread's id, and wakes one waiter if it is free.
-    /// `node` must stay mapped until then.
+    /// Until [`retract`](List::retract), or until another one is announced, the death of this
+    /// thread sets [`OWNER_DIED`] in the node's word if the word carries this thread's id, and
+    /// wakes one waiter if it is free. `node` must stay mapped until then.
     #[inline]
     pub fn announce(self, node: &Node) {
         self.head().pending.set(node.entry());
         // The kernel reads the list only after this thread's last instruction: what must be kept
         // is the order of the instructions, which the compiler alone could change.
         compiler_fence(Ordering::SeqCst);
+    }
+
+    /// Whether `node` is the one that is announced.
+    #[inline]
+    pub fn is_announced(self, node: &Node) -> bool {
+        self.head().pending.get() == node.entry()
     }
 
     /// Ends what [`announce`](List::announce) began.
@@ -214,14 +229,22 @@ impl List {
         let head = self.head();
         let first = head.next.get();
         let head_entry: *mut c_void = self.head.cast_mut().cast();
-        node.next.store(first, Ordering::Relaxed);
-        node.prev.store(head_entry, Ordering::Relaxed);
+        // The first one is not counted, which spares most locks two stores; see `unlink`.
+        if first != head_entry {
+            THREAD.with(|thread| thread.held.set(thread.held.get() + 1));
+        }
+        // A thread that locks again often finds its last links still there.
+        if node.next.load(Ordering::Relaxed) != first {
+            node.next.store(first, Ordering::Relaxed);
+        }
+        if node.prev.load(Ordering::Relaxed) != head_entry {
+            node.prev.store(head_entry, Ordering::Relaxed);
+        }
         // SAFETY: `first` is the head or an entry of this thread's list, so its node is mapped
         // (contract of `link`, which the C library keeps for its own).
         unsafe { set_prev(first, head_entry, node.entry()) };
         compiler_fence(Ordering::SeqCst);
         head.next.set(node.entry());
-        THREAD.with(|thread| thread.held.set(thread.held.get() + 1));
     }
 
     /// Takes `node` out of the list.
@@ -242,7 +265,14 @@ impl List {
         // SAFETY: as in `link`, for the entry that follows.
         unsafe { set_prev(next, head_entry, prev) };
         compiler_fence(Ordering::SeqCst);
-        THREAD.with(|thread| thread.held.set(thread.held.get() - 1));
+        THREAD.with(|thread| {
+            let held = thread.held.get();
+            if held > 0 {
+                // In an empty list nothing is counted. Else one less, whether it was this node
+                // that had not been counted or another one that is left.
+                thread.held.set(if self.head().next.get() == head_entry { 0 } else { held - 1 });
+            }
+        });
     }
 
     #[inline]
@@ -295,6 +325,12 @@ fn registered_head() -> *const Head {
 /// In a forked child: the list is empty and the thread id another one.
 extern "C" fn forget_parent() {
     THREAD.with(|thread| {
+        let head = thread.head.get();
+        if !head.is_null() {
+            // SAFETY: INVARIANT (registered), in the child at the same address. The C library
+            // empties the list for the child, but leaves what the parent had announced.
+            unsafe { (*head).pending.set(ptr::null_mut()) };
+        }
         thread.head.set(ptr::null());
         thread.held.set(0);
     });

@@ -142,13 +142,15 @@ impl RawMutex {
     /// As [`lock_until`](RawMutex::lock_until).
     #[inline(always)]
     pub(crate) unsafe fn lock_fast(&self) -> bool {
-        let Ok(list) = sys::list() else { return false };
-        if list.held() >= HELD_MAX {
+        let Some(list) = sys::known_list() else { return false };
+        if list.held() >= HELD_MAX - 1 {
             return false;
         }
         list.announce(&self.node);
         let taken = self.take(list, 0);
-        list.retract();
+        if !taken {
+            list.retract();
+        }
         taken
     }
 
@@ -208,21 +210,34 @@ impl RawMutex {
     /// its parent holds.
     #[inline]
     pub fn unlock(&self) {
-        let Ok(list) = sys::list() else { return self.fallback_unlock() };
-        let word = self.node.word();
-        let seen = word.load(Ordering::Relaxed);
-        if seen & TID_MASK != list.tid() {
-            return;
+        // What is still announced since we locked it is ours.
+        match sys::known_list() {
+            Some(list) if list.is_announced(&self.node) => self.free(list),
+            _ => self.unlock_cold(),
         }
-        list.announce(&self.node);
-        // SAFETY: the word carries our id, so we have locked and linked it (the only place that
-        // stores our id is `take`), and it is mapped (contract of the lock call).
+    }
+
+    /// [`unlock`](RawMutex::unlock) where a closer look is needed at whose lock it is.
+    #[cold]
+    #[inline(never)]
+    fn unlock_cold(&self) {
+        let Ok(list) = sys::list() else { return self.fallback_unlock() };
+        if self.node.word().load(Ordering::Relaxed) & TID_MASK == list.tid() {
+            list.announce(&self.node);
+            self.free(list);
+        }
+    }
+
+    /// Frees the word. It is ours, and the node is announced.
+    #[inline(always)]
+    fn free(&self, list: List) {
+        // SAFETY: the word is ours, so we have linked the node (the only place that stores our id
+        // is `take`), and it is mapped (contract of the lock call).
         unsafe { list.unlink(&self.node) };
         // Release: pairs with the Acquire in take().
-        let free = seen == list.tid()
-            && word.compare_exchange(seen, 0, Ordering::Release, Ordering::Relaxed).is_ok();
-        if !free {
-            self.unlock_slow();
+        let word = self.node.word();
+        if word.compare_exchange(list.tid(), 0, Ordering::Release, Ordering::Relaxed).is_err() {
+            self.free_contended();
         }
         list.retract();
     }
@@ -337,7 +352,7 @@ impl RawMutex {
 
     #[cold]
     #[inline(never)]
-    fn unlock_slow(&self) {
+    fn free_contended(&self) {
         let word = self.node.word();
         // Release: pairs with the Acquire in take().
         word.swap(WAITERS, Ordering::Release);
@@ -429,7 +444,7 @@ impl RawMutex {
 
 #[inline]
 fn check_room(list: List) -> Result<(), Error> {
-    if list.held() < HELD_MAX { Ok(()) } else { Err(Error::TooManyHeld { max: HELD_MAX }) }
+    if list.held() < HELD_MAX - 1 { Ok(()) } else { Err(Error::TooManyHeld { max: HELD_MAX }) }
 }
 
 fn acquired(seen: u32) -> Acquired {
