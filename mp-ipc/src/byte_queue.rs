@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use crate::Error;
 use crate::raw::bell::Listener;
 use crate::raw::cursor::Cursor;
+use crate::raw::fast::SHORT;
 use crate::raw::getting::Getting;
 use crate::raw::owner::Owner;
 use crate::raw::packets::Packets;
@@ -240,6 +241,14 @@ impl ByteQueue {
         fds: &[OwnedFd],
         patience: Patience,
     ) -> Result<(), Error> {
+        if fds.is_empty() && bytes.len() <= SHORT && self.ring().put_short(bytes, patience) {
+            return Ok(());
+        }
+        self.put_any(bytes, fds, patience)
+    }
+
+    #[cold]
+    fn put_any(&self, bytes: &[u8], fds: &[OwnedFd], patience: Patience) -> Result<(), Error> {
         if bytes.len() > self.ring().inline_max() {
             return self.put_spilled(bytes, fds, patience);
         }
@@ -333,7 +342,7 @@ impl ByteQueue {
                 prefix[8..].copy_from_slice(&spilled.to_le_bytes());
                 put.write(state, &prefix, bytes)?;
             }
-            let count = put.commit()?;
+            let count = put.commit();
             drop(put);
             ring.header.put.bell.ring(count);
             return Ok(Some(at));
@@ -391,8 +400,7 @@ impl ByteQueue {
             return Ok(Some(taken));
         }
         drop(get);
-        let tail = ring.tail_word();
-        if Cursor::is_closed(tail) && Cursor::of(tail) == ring.next() {
+        if ring.is_over(patience)? {
             return Err(Error::Closed);
         }
         match waiter.wait(Listener::Any, || ring.has_news())? {

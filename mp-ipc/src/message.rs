@@ -1,5 +1,6 @@
 //! A message: the bytes of a value, and the descriptors of the handles in it.
 
+use std::cell::RefCell;
 use std::os::fd::OwnedFd;
 
 use mp_sys::fd_table;
@@ -8,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::Error;
 use crate::explain::explain;
+use crate::raw::fast::SHORT;
 
 /// What travels: bytes, and the descriptors that stand in them as numbers.
 #[derive(Debug, Default)]
@@ -48,7 +50,28 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Message, Error> {
     Ok(Message { bytes: result?, fds })
 }
 
+/// Gives `act` the bytes and the descriptors of `value`, out of memory that is used again.
+#[inline]
+pub(crate) fn with_encoded<T: Serialize + ?Sized, R>(
+    value: &T,
+    act: impl FnOnce(&[u8], &[OwnedFd]) -> Result<R, Error>,
+) -> Result<R, Error> {
+    let mut short = [0; SHORT];
+    // Most values are short and hold no handle. If one is not so, this fails and the rest finds
+    // out why.
+    if fd_table::is_idle()
+        && let Ok(bytes) = postcard::to_slice(value, &mut short)
+    {
+        return act(bytes, &[]);
+    }
+    with_scratch(|scratch| {
+        let fds = encode_into(value, scratch)?;
+        act(scratch, &fds)
+    })
+}
+
 /// As [`encode`], onto the end of `bytes`, which keeps its room for the next value.
+#[cold]
 pub(crate) fn encode_into<T: Serialize + ?Sized>(
     value: &T,
     bytes: &mut Vec<u8>,
@@ -63,6 +86,26 @@ pub(crate) fn encode_into<T: Serialize + ?Sized>(
     });
     *bytes = result?;
     Ok(fds)
+}
+
+thread_local! {
+    /// Where values are encoded and decoded. It keeps its room.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The scratch keeps no more than this from one call to the next.
+const SCRATCH_MAX: usize = 1 << 20;
+
+/// Runs `act` with an empty buffer, which calls inside of `act` do not share.
+#[inline]
+pub(crate) fn with_scratch<R>(act: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+    let mut scratch = SCRATCH.with(RefCell::take);
+    scratch.clear();
+    let result = act(&mut scratch);
+    if scratch.capacity() <= SCRATCH_MAX {
+        SCRATCH.with(|place| place.replace(scratch));
+    }
+    result
 }
 
 /// Reads a value from a message, all of whose bytes it must use.
@@ -91,10 +134,23 @@ pub fn decode<T: DeserializeOwned>(message: Message) -> Result<T, Error> {
 }
 
 /// As [`decode`], from borrowed bytes.
+#[inline]
 pub(crate) fn decode_from<T: DeserializeOwned>(
     bytes: &[u8],
     fds: Vec<OwnedFd>,
 ) -> Result<T, Error> {
+    // As in `with_encoded`: if it fails, the rest finds out why.
+    if fds.is_empty()
+        && fd_table::is_idle()
+        && let Ok((value, [])) = postcard::take_from_bytes(bytes)
+    {
+        return Ok(value);
+    }
+    decode_supplied(bytes, fds)
+}
+
+#[cold]
+fn decode_supplied<T: DeserializeOwned>(bytes: &[u8], fds: Vec<OwnedFd>) -> Result<T, Error> {
     fd_table::supply(fds, || match postcard::take_from_bytes(bytes) {
         Ok((value, [])) => Ok(value),
         Ok((_, rest)) => Err(Error::Decode(format!("{} bytes are left over", rest.len()))),

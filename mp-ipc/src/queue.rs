@@ -1,6 +1,5 @@
 //! A queue of values.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -10,7 +9,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::byte_queue::{BYTES, Taken};
-use crate::message::{decode_from, encode_into};
+use crate::message::{decode_from, with_encoded, with_scratch};
+use crate::raw::fast::SHORT;
 use crate::raw::owner::Owner;
 use crate::raw::ring::Patience;
 use crate::{ByteQueue, Error, Lease};
@@ -106,26 +106,6 @@ impl<V> From<PutError<V>> for Error {
     fn from(failed: PutError<V>) -> Error {
         failed.error
     }
-}
-
-thread_local! {
-    /// Where values are encoded and decoded. It keeps its room.
-    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
-/// The scratch keeps no more than this from one call to the next.
-const SCRATCH_MAX: usize = 1 << 20;
-
-/// Runs `act` with an empty buffer, which calls inside of `act` do not share.
-#[inline]
-pub(crate) fn with_scratch<R>(act: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-    let mut scratch = SCRATCH.take();
-    scratch.clear();
-    let result = act(&mut scratch);
-    if scratch.capacity() <= SCRATCH_MAX {
-        SCRATCH.set(scratch);
-    }
-    result
 }
 
 impl<T> Queue<T> {
@@ -242,10 +222,7 @@ impl<T: Serialize> Queue<T> {
 
     #[inline]
     pub(crate) fn put_with(&self, value: T, patience: Patience) -> Result<(), PutError<T>> {
-        let put = with_scratch(|scratch| {
-            let fds = encode_into(&value, scratch)?;
-            self.bytes.put_message(scratch, &fds, patience)
-        });
+        let put = with_encoded(&value, |bytes, fds| self.bytes.put_message(bytes, fds, patience));
         put.map_err(|error| PutError { value, error })
     }
 }
@@ -341,6 +318,10 @@ impl<T: DeserializeOwned> Queue<T> {
 
     #[inline]
     fn get_with(&self, patience: Patience) -> Result<T, Error> {
+        let mut short = [0; SHORT];
+        if let Some(len) = self.bytes.ring().get_short(&mut short, patience) {
+            return decode_from(&short[..len], Vec::new());
+        }
         self.take(None, patience).map(|(value, _)| value)
     }
 
@@ -350,7 +331,7 @@ impl<T: DeserializeOwned> Queue<T> {
         Ok(Lease::new(value, self.clone(), owner, &taken))
     }
 
-    #[inline]
+    #[cold]
     pub(crate) fn take(
         &self,
         owner: Option<Owner>,

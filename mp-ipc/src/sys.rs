@@ -12,6 +12,18 @@ pub(crate) use model::*;
 mod real {
     pub(crate) use mp_sys::futex::{wait, wake};
     pub(crate) use std::sync::atomic::{AtomicU32, fence};
+
+    /// A SeqCst fence, where the caller has just released a lock by a read-modify-write.
+    #[inline(always)]
+    pub(crate) fn fence_after_unlock() {
+        // On x86-64 such an instruction is a full fence already, and the only order that the
+        // processor does not keep by itself is that of a store before a later load: what is left
+        // to hold is the compiler. A second fence would cost as much as the lock.
+        #[cfg(target_arch = "x86_64")]
+        std::sync::atomic::compiler_fence(std::sync::atomic::Ordering::SeqCst);
+        #[cfg(not(target_arch = "x86_64"))]
+        fence(std::sync::atomic::Ordering::SeqCst);
+    }
 }
 
 #[cfg(loom)]
@@ -21,6 +33,10 @@ mod model {
     use loom::sync::{Condvar, Mutex};
     use mp_sys::{Deadline, Errno};
     use std::sync::atomic::Ordering;
+
+    pub(crate) fn fence_after_unlock() {
+        fence(Ordering::SeqCst);
+    }
 
     loom::lazy_static! {
         /// All sleepers of all words. A wake wakes them all, which a futex may do too.

@@ -8,7 +8,7 @@
 //!
 //! This is the house's only thread-local that changes what a call does.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -24,6 +24,20 @@ struct Table {
 
 thread_local! {
     static TABLE: RefCell<Table> = const { RefCell::new(Table { outgoing: None, incoming: None, failure: None }) };
+}
+
+thread_local! {
+    /// How many tables are open, one inside of the other.
+    static OPEN: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Whether no message is being made or read on this thread.
+///
+/// A codec may then try without a table first, which costs nothing, and take the table only when
+/// that fails: most messages hold no handle.
+#[inline]
+pub fn is_idle() -> bool {
+    OPEN.get() == 0
 }
 
 /// Why a handle could not be written into a message, or read from one.
@@ -74,7 +88,7 @@ pub fn collect<R>(serialise: impl FnOnce() -> R) -> (R, Vec<OwnedFd>) {
         table.failure = None;
         table.outgoing.replace(Vec::new())
     });
-    let restore = Restore(Some(|table: &mut Table| table.outgoing = outer));
+    let restore = Restore::new(|table: &mut Table| table.outgoing = outer);
     let result = serialise();
     let mine = TABLE.with_borrow_mut(|table| table.outgoing.take()).unwrap_or_default();
     drop(restore);
@@ -102,15 +116,23 @@ pub fn supply<R>(fds: Vec<OwnedFd>, deserialise: impl FnOnce() -> R) -> R {
         table.failure = None;
         table.incoming.replace(fds)
     });
-    let _restore = Restore(Some(|table: &mut Table| table.incoming = outer));
+    let _restore = Restore::new(|table: &mut Table| table.incoming = outer);
     deserialise()
 }
 
 /// Puts the outer table back, also when the closure panics.
 struct Restore<F: FnOnce(&mut Table)>(Option<F>);
 
+impl<F: FnOnce(&mut Table)> Restore<F> {
+    fn new(restore: F) -> Restore<F> {
+        OPEN.set(OPEN.get() + 1);
+        Restore(Some(restore))
+    }
+}
+
 impl<F: FnOnce(&mut Table)> Drop for Restore<F> {
     fn drop(&mut self) {
+        OPEN.set(OPEN.get() - 1);
         if let Some(restore) = self.0.take() {
             TABLE.with_borrow_mut(restore);
         }

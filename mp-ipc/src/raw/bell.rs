@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use mp_sys::{Deadline, Errno};
 
-use crate::sys::{AtomicU32, fence, wait, wake};
+use crate::sys::{AtomicU32, fence, fence_after_unlock, wait, wake};
 
 /// Somebody sleeps, or is about to.
 const LISTENED: u32 = 1;
@@ -60,12 +60,13 @@ impl Bell {
         wait(&self.word, heard.0, deadline)
     }
 
-    /// Wakes `count` listeners, if there are any, for `count` things to do.
+    /// Wakes `count` listeners, if there are any, for `count` things to do. The caller has just
+    /// released the lock under which it made them.
     #[inline]
     pub(crate) fn ring(&self, count: u32) {
         // SeqCst: pairs with the fence in listen(). What was made before is seen by whoever
         // listens after; whoever listened before is seen here.
-        fence(Ordering::SeqCst);
+        fence_after_unlock();
         let word = self.word.load(Ordering::Relaxed);
         if word & LISTENED != 0 {
             self.ring_for(word, count);

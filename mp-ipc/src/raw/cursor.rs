@@ -1,20 +1,15 @@
 //! A place in the ring, and how many items lie before it: what one store commits.
 
-/// In bit 63 of the tail word: nothing more is put.
-const CLOSED: u64 = 1 << 63;
-const COUNT: u32 = 0x7fff_ffff;
-
 /// A place in the stream of records.
 ///
 /// ```text
-///  63      62 .. 32                    31 .. 0
-///  closed  items before this place     units (8 bytes) before this place
+///  63 .. 32                     31 .. 0
+///  items before this place      units (8 bytes) before this place
 /// ```
 ///
 /// Both counters wrap. Only differences have a meaning, and those within the ring are small.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cursor {
-    /// Modulo 2^31.
     pub(crate) items: u32,
     pub(crate) units: u32,
 }
@@ -22,7 +17,7 @@ pub(crate) struct Cursor {
 impl Cursor {
     #[inline]
     pub(crate) fn of(word: u64) -> Cursor {
-        Cursor { items: (word >> 32) as u32 & COUNT, units: word as u32 }
+        Cursor { items: (word >> 32) as u32, units: word as u32 }
     }
 
     #[inline]
@@ -30,26 +25,16 @@ impl Cursor {
         u64::from(self.items) << 32 | u64::from(self.units)
     }
 
-    /// Whether a tail word says that the queue is closed.
-    #[inline]
-    pub(crate) fn is_closed(word: u64) -> bool {
-        word & CLOSED != 0
-    }
-
-    pub(crate) const fn closed_bit() -> u64 {
-        CLOSED
-    }
-
     /// The place behind one more record, of `units` units.
     #[inline]
     pub(crate) fn past(self, units: u32) -> Cursor {
-        Cursor { items: self.items.wrapping_add(1) & COUNT, units: self.units.wrapping_add(units) }
+        Cursor { items: self.items.wrapping_add(1), units: self.units.wrapping_add(units) }
     }
 
     /// How many items lie between `earlier` and this place.
     #[inline]
     pub(crate) fn items_since(self, earlier: Cursor) -> u32 {
-        self.items.wrapping_sub(earlier.items) & COUNT
+        self.items.wrapping_sub(earlier.items)
     }
 
     /// How many units lie between `earlier` and this place.
@@ -71,11 +56,11 @@ mod tests {
 
     #[test]
     fn both_counters_wrap() {
-        let last = Cursor { items: COUNT, units: u32::MAX };
+        let last = Cursor { items: u32::MAX, units: u32::MAX };
         let next = last.past(3);
         assert_eq!(next, Cursor { items: 0, units: 2 });
         assert_eq!((next.items_since(last), next.units_since(last)), (1, 3));
-        assert_eq!(Cursor::of(last.word() | CLOSED), last);
+        assert_eq!(Cursor::of(last.word()), last);
         assert!(last.is_within(last, next) && !next.is_within(last, next));
     }
 }

@@ -55,21 +55,14 @@ impl Getting<'_> {
     /// The record at `at`, if there is one yet.
     #[inline]
     pub(crate) fn record_at(&self, at: Cursor) -> Result<Option<Record>, Error> {
-        let ring = self.ring;
-        let side = &ring.header.get;
-        let mut end = Cursor::of(side.seen.load(Ordering::Relaxed));
-        // What was seen long ago may lie behind `at` (a holder died): then it counts for nothing.
-        if end.units_since(at).wrapping_sub(1) >= ring.units() {
-            end = ring.tail();
-            if end == at {
-                return Ok(None);
-            }
-            if end.units_since(at) > ring.units() {
-                return Err(Error::Protocol("the queue's tail is further than its ring is long"));
-            }
-            side.seen.store(end.word(), Ordering::Relaxed);
+        let end = self.ring.end_behind(at);
+        if end == at {
+            return Ok(None);
         }
-        ring.record(at, end).map(Some)
+        if end.units_since(at) > self.ring.units() {
+            return Err(Error::Protocol("the queue's tail is further than its ring is long"));
+        }
+        self.ring.record(at, end).map(Some)
     }
 
     /// Copies the bytes of `record`, from `skip` units on, to the end of `to`.

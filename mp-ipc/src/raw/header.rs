@@ -24,7 +24,8 @@ pub(crate) struct Header {
     pub(crate) leasing: AtomicU32,
     /// 1 if there may be a record before `next` that was given back.
     pub(crate) returned: AtomicU32,
-    reserved: AtomicU32,
+    /// 1 once nothing more is put.
+    pub(crate) closed: AtomicU32,
     /// What comes next, while records before it are leased. Written under the get lock.
     pub(crate) next: AtomicU64,
     reserved2: [AtomicU64; 5],

@@ -15,6 +15,7 @@
 
 pub(crate) mod bell;
 pub(crate) mod cursor;
+pub(crate) mod fast;
 pub(crate) mod getting;
 pub(crate) mod header;
 pub(crate) mod lease;

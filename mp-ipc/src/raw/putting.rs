@@ -11,8 +11,6 @@ use crate::Error;
 #[derive(Debug)]
 pub(crate) struct Putting<'a> {
     ring: &'a Ring,
-    /// The tail word as it was, for the commit.
-    word: u64,
     tail: Cursor,
     /// Records written and not committed yet.
     written: u32,
@@ -24,29 +22,20 @@ impl Ring {
     pub(crate) fn putting(&self, patience: Patience) -> Result<Putting<'_>, Error> {
         let side = &self.header.put;
         let turn = Turn::take(&side.lock, patience)?;
-        // Relaxed: the lock has ordered the last holder's stores before us.
-        let word = side.commit.load(Ordering::Relaxed);
-        if Cursor::is_closed(word) {
+        if self.is_closed() {
             return Err(Error::Closed);
         }
-        Ok(Putting { ring: self, word, tail: Cursor::of(word), written: 0, _turn: turn })
+        // Relaxed: the lock has ordered the last holder's stores before us.
+        let tail = Cursor::of(side.commit.load(Ordering::Relaxed));
+        Ok(Putting { ring: self, tail, written: 0, _turn: turn })
     }
 }
 
 impl Putting<'_> {
     /// Whether a record of `units` fits.
     #[inline]
-    pub(crate) fn has_room(&mut self, units: u32) -> bool {
-        let ring = self.ring;
-        let side = &ring.header.put;
-        // What was seen lies at or before the real head, so what fits by it fits.
-        let seen = Cursor::of(side.seen.load(Ordering::Relaxed));
-        if ring.fits(self.tail, seen, seen, units) {
-            return true;
-        }
-        let head = ring.head();
-        side.seen.store(head.word(), Ordering::Relaxed);
-        ring.fits(self.tail, head, ring.next(), units)
+    pub(crate) fn has_room(&self, units: u32) -> bool {
+        self.ring.has_room_behind(self.tail, units)
     }
 
     /// Writes a record behind the tail, of which `prefix` and `bytes` are the payload. The prefix
@@ -78,19 +67,10 @@ impl Putting<'_> {
     }
 
     /// Makes the written records exist, all at once, and says how many they were.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Closed`]: then none of them do.
     #[inline]
-    pub(crate) fn commit(&mut self) -> Result<u32, Error> {
-        // Release: pairs with the Acquire in Ring::tail_word(). An exchange, since the other
-        // writer of this word is Ring::close(), which does not take the lock.
-        let commit = &self.ring.header.put.commit;
-        commit
-            .compare_exchange(self.word, self.tail.word(), Ordering::Release, Ordering::Relaxed)
-            .map_err(|_| Error::Closed)?;
-        self.word = self.tail.word();
-        Ok(std::mem::take(&mut self.written))
+    pub(crate) fn commit(&mut self) -> u32 {
+        // Release: pairs with the Acquire in Ring::tail().
+        self.ring.header.put.commit.store(self.tail.word(), Ordering::Release);
+        std::mem::take(&mut self.written)
     }
 }

@@ -106,15 +106,10 @@ impl Ring {
         self.bytes() / 4
     }
 
-    /// The tail word. Acquire: pairs with the commit of a put.
-    #[inline]
-    pub(crate) fn tail_word(&self) -> u64 {
-        self.header.put.commit.load(Ordering::Acquire)
-    }
-
+    /// Up to where records exist. Acquire: pairs with the commit of a put.
     #[inline]
     pub(crate) fn tail(&self) -> Cursor {
-        Cursor::of(self.tail_word())
+        Cursor::of(self.header.put.commit.load(Ordering::Acquire))
     }
 
     /// Up to where the room is free. Acquire: pairs with the commit of a get.
@@ -132,15 +127,17 @@ impl Ring {
         self.head()
     }
 
+    /// Acquire: pairs with the store in close().
+    #[inline]
     pub(crate) fn is_closed(&self) -> bool {
-        Cursor::is_closed(self.tail_word())
+        self.header.closed.load(Ordering::Acquire) != 0
     }
 
     /// Whether a get has something to do: an item, or the end.
+    #[inline]
     pub(crate) fn has_news(&self) -> bool {
-        let tail = self.tail_word();
-        Cursor::is_closed(tail)
-            || Cursor::of(tail) != self.next()
+        self.tail() != self.next()
+            || self.is_closed()
             || self.header.returned.load(Ordering::Relaxed) != 0
     }
 
@@ -174,10 +171,10 @@ impl Ring {
     }
 
     /// Whether a put of `units` has something to do: room, or the end.
+    #[inline]
     pub(crate) fn has_room(&self, units: u32) -> bool {
-        let tail = self.tail_word();
-        Cursor::is_closed(tail)
-            || self.fits(Cursor::of(tail), self.head(), self.next(), units.min(self.units))
+        let tail = self.tail();
+        self.fits(tail, self.head(), self.next(), units.min(self.units)) || self.is_closed()
     }
 
     /// The record at `at`, which lies before `end`.
@@ -193,6 +190,35 @@ impl Ring {
         Ok(Record { at, next: at.past(units), len, state })
     }
 
+    /// Whether `units` fit behind `tail`. The caller has the put lock.
+    #[inline]
+    pub(crate) fn has_room_behind(&self, tail: Cursor, units: u32) -> bool {
+        let side = &self.header.put;
+        // What was seen lies at or before the real head, so what fits by it fits.
+        let seen = Cursor::of(side.seen.load(Ordering::Relaxed));
+        if self.fits(tail, seen, seen, units) {
+            return true;
+        }
+        let head = self.head();
+        side.seen.store(head.word(), Ordering::Relaxed);
+        self.fits(tail, head, self.next(), units)
+    }
+
+    /// Up to where there are records behind `at`, as last seen or, if need be, as it is. The
+    /// caller has the get lock.
+    #[inline]
+    pub(crate) fn end_behind(&self, at: Cursor) -> Cursor {
+        let side = &self.header.get;
+        let seen = Cursor::of(side.seen.load(Ordering::Relaxed));
+        // What was seen long ago may lie behind `at` (a holder died): then it counts for nothing.
+        if seen.units_since(at).wrapping_sub(1) < self.units {
+            return seen;
+        }
+        let tail = self.tail();
+        side.seen.store(tail.word(), Ordering::Relaxed);
+        tail
+    }
+
     /// Writes a record's header word: when it is made, and when its state changes.
     #[inline]
     pub(crate) fn set_state(&self, unit: u32, len: u32, state: u32) -> Result<(), Error> {
@@ -203,6 +229,18 @@ impl Ring {
     #[inline]
     pub(crate) fn load(&self, unit: u32) -> Result<u64, Error> {
         self.data.load(self.offset(unit)).map_err(Into::into)
+    }
+
+    /// As [`load`](Ring::load), where the reason of a failure is of no interest.
+    #[inline]
+    pub(crate) fn load_word(&self, unit: u32) -> Option<u64> {
+        self.data.load(self.offset(unit)).ok()
+    }
+
+    /// Writes one unit; `false` if that cannot be.
+    #[inline]
+    pub(crate) fn store(&self, unit: u32, word: u64) -> bool {
+        self.data.store(self.offset(unit), word).is_ok()
     }
 
     /// Copies `bytes` into the ring from `unit` on, around its end if need be.
@@ -235,11 +273,24 @@ impl Ring {
         (unit & (self.units - 1)) as usize * UNIT
     }
 
-    /// From here on no put commits.
+    /// From here on no put begins.
     pub(crate) fn close(&self) {
-        self.header.put.commit.fetch_or(Cursor::closed_bit(), Ordering::AcqRel);
+        self.header.closed.store(1, Ordering::Release);
         self.header.put.bell.ring_all();
         self.header.get.bell.ring_all();
+    }
+
+    /// Whether the queue is closed and `next` is the end: no item comes any more.
+    ///
+    /// A put that had begun before the end may still commit, so this waits for its lock.
+    #[cold]
+    pub(crate) fn is_over(&self, patience: Patience) -> Result<bool, Error> {
+        if !self.is_closed() {
+            return Ok(false);
+        }
+        drop(Turn::take(&self.header.put.lock, patience)?);
+        // Whoever has the lock after us sees that the queue is closed.
+        Ok(self.tail() == self.next())
     }
 }
 
