@@ -406,14 +406,15 @@ impl ByteQueue {
         match waiter.wait(Listener::Any, || ring.has_news())? {
             Wake::Look => {}
             // Whoever held an item and has died did not ring either. Without the lock, next time.
-            Wake::Tick => drop(ring.reap()),
+            Wake::Tick => drop(ring.reap(Patience::Try)),
             Wake::Over => return Err(over(patience, Error::Empty)),
         }
         Ok(None)
     }
 
+    /// Takes `record` out, appending its bytes to `to`.
     #[inline]
-    fn receive(
+    pub(crate) fn receive(
         &self,
         get: &mut Getting<'_>,
         record: &Record,

@@ -123,7 +123,7 @@ impl<T> JoinableQueue<T> {
                         break Err(Error::ConsumerDied { items });
                     }
                     // Without the lock it is for the next tick.
-                    drop(ring.reap());
+                    drop(ring.reap(Patience::Try));
                     waiting = ring.returned()?;
                 }
             }

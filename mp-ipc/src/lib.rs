@@ -4,6 +4,7 @@ pub mod fd;
 
 mod address;
 mod auth;
+mod batch;
 mod byte_queue;
 mod connect;
 mod connection;

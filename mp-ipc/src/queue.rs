@@ -80,6 +80,14 @@ pub struct PutError<V> {
 }
 
 impl<V> PutError<V> {
+    pub(crate) fn new(value: V, error: Error) -> PutError<V> {
+        PutError { value, error }
+    }
+
+    pub(crate) fn map<W>(self, other: impl FnOnce(V) -> W) -> PutError<W> {
+        PutError { value: other(self.value), error: self.error }
+    }
+
     /// Why.
     pub fn error(&self) -> &Error {
         &self.error

@@ -185,11 +185,11 @@ impl Getting<'_> {
 
 impl Ring {
     /// Gives back what processes held that have ended. Says how many items that were.
-    pub(crate) fn reap(&self) -> Result<u32, Error> {
+    pub(crate) fn reap(&self, patience: Patience) -> Result<u32, Error> {
         if self.header.leasing.load(Ordering::Acquire) == 0 {
             return Ok(0);
         }
-        let mut getting = self.getting(Patience::Try)?;
+        let mut getting = self.getting(patience)?;
         let mut given_back = 0;
         for (place, word) in self.header.owners.iter().enumerate() {
             let owner = Owner(word.load(Ordering::Relaxed));

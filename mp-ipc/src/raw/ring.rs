@@ -289,8 +289,9 @@ impl Ring {
             return Ok(false);
         }
         drop(Turn::take(&self.header.put.lock, patience)?);
-        // Whoever has the lock after us sees that the queue is closed.
-        Ok(self.tail() == self.next())
+        // Whoever has the lock after us sees that the queue is closed. What comes back from the
+        // dead is the last that can come.
+        Ok(self.tail() == self.next() && self.reap(patience)? == 0)
     }
 }
 

@@ -125,6 +125,27 @@ fn threads_share_fairly_enough() {
 }
 
 #[test]
+fn many_at_once_are_the_same_items() {
+    let queue = Queue::<(u32, Vec<u8>)>::with_capacity(50, 4096).unwrap();
+    let item = |n: u32| (n, vec![n as u8; [1, 20, 300, 3_000][n as usize % 4]]);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            queue.put_many((0..2_000).map(item)).unwrap();
+            queue.close();
+        });
+        let mut next = 0;
+        while let Ok(items) = queue.get_many(7) {
+            assert!((1..=7).contains(&items.len()));
+            for got in items {
+                assert_eq!(got, item(next));
+                next += 1;
+            }
+        }
+        assert_eq!(next, 2_000);
+    });
+}
+
+#[test]
 fn handles_travel() {
     let queue = Queue::<(u32, Vec<Fd>)>::with_capacity(0, 4096).unwrap();
     for round in 0..1_000 {

@@ -25,7 +25,11 @@ impl Child {
     }
 
     pub(crate) fn kill(&self) {
-        let _ = pidfd::signal(&self.0, libc::SIGKILL);
+        self.signal(libc::SIGKILL);
+    }
+
+    pub(crate) fn signal(&self, signal: i32) {
+        let _ = pidfd::signal(&self.0, signal);
     }
 
     pub(crate) fn join(self) -> Status {

@@ -5,7 +5,9 @@ use std::io::Write;
 use std::os::unix::net::UnixStream;
 
 use libtest_mimic::Trial;
-use mp_ipc::{Address, Connection, Fd, Key, Listener, connect, decode, encode, pipe, simplex};
+use mp_ipc::{
+    Address, Connection, Fd, Key, Listener, Queue, connect, decode, encode, pipe, simplex,
+};
 
 use crate::child::Child;
 use crate::trial;
@@ -13,6 +15,7 @@ use crate::trial;
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("connections_leave_nothing_open", connections),
+        trial("queues_leave_nothing_open", queues),
         trial("messages_never_received_leave_nothing_open", never_received),
         trial("descriptors_that_were_not_announced_are_closed", not_announced),
         trial("strangers_leave_nothing_open", strangers),
@@ -57,6 +60,22 @@ fn connections() {
         let listener = Listener::private(None).unwrap();
         let _client: Connection<u8> = connect(listener.address(), None).unwrap();
         let _server: Connection<u8> = listener.accept().unwrap();
+    });
+}
+
+fn queues() {
+    balanced(10_000, || {
+        let queue = Queue::<Fd>::with_capacity(0, 4096).unwrap();
+        queue.put(null()).unwrap();
+        queue.put(null()).unwrap();
+        queue.get().unwrap();
+    });
+    balanced(100, || {
+        let queue = Queue::<(Queue<u8>, Vec<u8>)>::new(0).unwrap();
+        queue.put((Queue::new(0).unwrap(), vec![1; 100_000])).unwrap();
+        let (inner, _) = queue.get().unwrap();
+        let _copy: Queue<u8> = decode(encode(&inner).unwrap()).unwrap();
+        drop(queue.put((inner, vec![2; 50_000])));
     });
 }
 

@@ -6,6 +6,7 @@ mod connection;
 mod handles;
 mod leaks;
 mod listener;
+mod queue;
 mod signals;
 
 use libtest_mimic::{Arguments, Trial};
@@ -18,6 +19,7 @@ fn main() {
     trials.extend(handles::trials());
     trials.extend(leaks::trials());
     trials.extend(listener::trials());
+    trials.extend(queue::trials());
     trials.extend(signals::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
