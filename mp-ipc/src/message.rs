@@ -41,13 +41,9 @@ impl Message {
 /// assert_eq!(mp_ipc::decode::<(u8, String)>(message).unwrap(), (1, "one".to_string()));
 /// ```
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Message, Error> {
-    let (result, fds) = fd_table::collect(|| {
-        postcard::to_stdvec(value).map_err(|error| match fd_table::failure() {
-            Some(cause) => Error::Handle(cause),
-            None => Error::Encode(explain(value).unwrap_or_else(|| error.to_string())),
-        })
-    });
-    Ok(Message { bytes: result?, fds })
+    let mut bytes = Vec::new();
+    let fds = encode_into(value, &mut bytes)?;
+    Ok(Message { bytes, fds })
 }
 
 /// Gives `act` the bytes and the descriptors of `value`, out of memory that is used again.
@@ -71,7 +67,6 @@ pub(crate) fn with_encoded<T: Serialize + ?Sized, R>(
 }
 
 /// As [`encode`], onto the end of `bytes`, which keeps its room for the next value.
-#[cold]
 pub(crate) fn encode_into<T: Serialize + ?Sized>(
     value: &T,
     bytes: &mut Vec<u8>,
@@ -80,7 +75,7 @@ pub(crate) fn encode_into<T: Serialize + ?Sized>(
         postcard::to_extend(value, std::mem::take(bytes)).map_err(|error| {
             match fd_table::failure() {
                 Some(cause) => Error::Handle(cause),
-                None => Error::Encode(error.to_string()),
+                None => Error::Encode(explain(value).unwrap_or_else(|| error.to_string())),
             }
         })
     });
