@@ -12,8 +12,9 @@ use crate::{Atomic, Element, Error, Kind, Region, Window, arena, type_hash};
 /// A clone, and whatever arrives where an `Array` was sent, is the same array. So is a
 /// [`slice`](Array::slice): a handle to a part. Single elements are reached by
 /// [`at`](Array::at) or `array[i]`, with every operation of an atomic; many at once are copied in
-/// and out at the speed of memory. A copy is not one step: it may bring some elements from before
-/// another process's copy and some from after, but each of them whole.
+/// and out at the speed of memory. A copy is not one step: what others write
+/// meanwhile it brings in part, even in part of an element. Where that matters, go by elements or
+/// take a lock.
 ///
 /// Small arrays share a region with others; from 16 KiB on an array has one of its own.
 ///

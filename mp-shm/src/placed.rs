@@ -26,6 +26,29 @@ use crate::{Error, Place, Region, arena, type_hash};
 /// assert_eq!(same.load(Ordering::Relaxed), 1);
 /// # Ok::<(), mp_shm::Error>(())
 /// ```
+///
+/// Only a [`Place`] type may lie there, which plain data, with or without padding, is not:
+///
+/// ```compile_fail,E0277
+/// #[repr(C)]
+/// struct Padded { small: u8, large: u64 }
+/// let placed = mp_shm::Placed::<Padded>::zeroed();
+/// ```
+///
+/// ```compile_fail,E0277
+/// let placed = mp_shm::Placed::<u64>::zeroed();
+/// ```
+///
+/// A reference does not outlive the handle, which keeps the memory mapped:
+///
+/// ```compile_fail,E0597
+/// use std::sync::atomic::{AtomicU32, Ordering};
+/// let counter: &AtomicU32 = {
+///     let placed = mp_shm::Placed::<AtomicU32>::zeroed().unwrap();
+///     &placed
+/// };
+/// counter.load(Ordering::Relaxed);
+/// ```
 pub struct Placed<T: Place> {
     // INVARIANT (placed): `object` points at `offset` in the payload of `region`, checked by
     // `Region::placed` to be in bounds and aligned; so it is valid for as long as `region` lives.

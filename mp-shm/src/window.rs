@@ -159,6 +159,14 @@ impl Window {
     /// assert!(window.word::<AtomicU32>(5).is_err(), "not aligned");
     /// # Ok::<(), mp_shm::Error>(())
     /// ```
+    ///
+    /// Not a plain reference: others may write there.
+    ///
+    /// ```compile_fail,E0277
+    /// use mp_shm::{Kind, Region};
+    /// let window = Region::create(Kind::new(*b"demo"), 16, 0).unwrap().window(0, 16).unwrap();
+    /// let number: &u32 = window.word::<u32>(4).unwrap();
+    /// ```
     #[inline]
     pub fn word<T: Words>(&self, at: usize) -> Result<&T, Error> {
         let place: *const T = self.check(at, size_of::<T>())?.cast_const().cast();

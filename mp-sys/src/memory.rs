@@ -1,4 +1,4 @@
-//! `/proc/meminfo` and `memory.max`: how much memory may be taken.
+//! `/proc/meminfo` and the control groups' limits: how much memory may be taken.
 //!
 //! `fallocate(2)` on a memfd knows no limit: it takes page after page until the out-of-memory
 //! killer ends somebody, maybe somebody else. So large requests are compared with what there is
@@ -13,7 +13,7 @@ use crate::Errno;
 const LARGE: u64 = 16 << 20;
 
 /// How many bytes could be taken before the kernel would have to kill: what the machine can free
-/// and swap, or what the tightest control group (v2) around this process leaves, if that is less.
+/// and swap, or what the tightest control group (v1 or v2) around this process leaves, if that is less.
 ///
 /// [`u64::MAX`] where `/proc` is not mounted.
 ///
@@ -46,16 +46,35 @@ fn machine() -> Option<u64> {
 /// The least that any control group from this process's own up to the root leaves.
 fn groups() -> Option<u64> {
     let text = read_to_string("/proc/self/cgroup").ok()?;
-    let own = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    let own = Path::new("/sys/fs/cgroup").join(own);
-    own.ancestors().take_while(|path| path.starts_with("/sys/fs/cgroup")).filter_map(group).min()
+    let hierarchy = |line: &str| {
+        let (_, line) = line.split_once(':')?;
+        let (controllers, own) = line.split_once(':')?;
+        let (root, names) = match controllers {
+            "" => ("/sys/fs/cgroup", V2),
+            _ if controllers.split(',').any(|name| name == "memory") => (V1_ROOT, V1),
+            _ => return None,
+        };
+        let own = Path::new(root).join(own.trim_start_matches('/'));
+        own.ancestors()
+            .take_while(|path| path.starts_with(root))
+            .filter_map(|p| group(p, names))
+            .min()
+    };
+    text.lines().filter_map(hierarchy).min()
 }
 
+const V1_ROOT: &str = "/sys/fs/cgroup/memory";
+
+/// A group's files: its limit and its use.
+type Names = [&'static str; 2];
+const V2: Names = ["memory.max", "memory.current"];
+const V1: Names = ["memory.limit_in_bytes", "memory.usage_in_bytes"];
+
 /// What one group leaves; `None` if it has no limit.
-fn group(path: &Path) -> Option<u64> {
+fn group(path: &Path, [max, current]: Names) -> Option<u64> {
     let read = |name| read_to_string(path.join(name)).ok();
-    let max: u64 = read("memory.max")?.trim().parse().ok()?;
-    let current: u64 = read("memory.current")?.trim().parse().ok()?;
+    let max: u64 = read(max)?.trim().parse().ok()?;
+    let current: u64 = read(current)?.trim().parse().ok()?;
     // What files have in memory is given up before anybody is killed.
     let stat = read("memory.stat").unwrap_or_default();
     let cached = ["inactive_file ", "active_file "].iter().filter_map(|key| field(&stat, key));

@@ -1,4 +1,4 @@
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use mp_shm::{Array, Error, Kind, Placed, Region, type_hash};
@@ -59,16 +59,44 @@ fn what_no_region_made_is_refused() {
     assert_eq!(other.expect(KIND, 1).unwrap_err(), expected);
 }
 
+/// A copy of a good region, with one word of its header replaced.
+fn with_word(at: usize, bytes: &[u8]) -> OwnedFd {
+    let model = Region::create(KIND, 100, 7).unwrap();
+    let mut all = [0; 164];
+    rustix::io::pread(&model, &mut all, 0).unwrap();
+    all[at..at + bytes.len()].copy_from_slice(bytes);
+    let memory = memfd::create(c"forged", 164).unwrap();
+    rustix::io::pwrite(&memory, &all, 0).unwrap();
+    memory
+}
+
+#[test]
+fn every_refusal_names_what_was_expected_and_what_was_found() {
+    let attach = |at, bytes: &[u8]| Region::attach(with_word(at, bytes).as_fd(), KIND, 7);
+    attach(8, &1_u32.to_le_bytes()).unwrap();
+    let error = attach(8, &9_u32.to_le_bytes()).unwrap_err();
+    assert_eq!(error, Error::Version { expected: 1, found: 9 });
+    assert_eq!(attach(16, &[101]).unwrap_err(), Error::Size { expected: 165, found: 164 });
+    let error = attach(32, &5_u64.to_le_bytes()).unwrap_err();
+    let Error::Namespace { expected, found: 5 } = error else { panic!("{error}") };
+    assert!(error.to_string().contains(&expected.to_string()) && expected != 5);
+    let error = attach(12, b"what").unwrap_err();
+    assert_eq!(error.to_string(), "region holds 'what', expected 'test'");
+    let error = attach(24, &[8]).unwrap_err();
+    assert!(matches!(error, Error::Element { expected: 7, found: 8, .. }));
+}
+
 proptest! {
     #[test]
     fn a_window_is_a_vec(
         len in 1_usize..6000,
-        writes in prop::collection::vec((0_usize..3000, prop::collection::vec(any::<u8>(), 0..3000)), 0..20),
+        writes in prop::collection::vec((0_usize..3000, 0_usize..3000, any::<u8>()), 0..20),
         (at, count) in (0_usize..3000, 0_usize..6000),
     ) {
         let window = Region::create(KIND, len + 3, 0).unwrap().window(3, len).unwrap();
         let mut model = vec![0; len];
-        for (at, bytes) in writes {
+        for (at, len_written, first) in writes {
+            let bytes: Vec<u8> = (0..len_written).map(|n| first.wrapping_add(n as u8)).collect();
             let fits = at + bytes.len() <= len;
             prop_assert_eq!(window.write(at, &bytes).is_ok(), fits);
             if fits {
