@@ -19,13 +19,12 @@ use crate::Errno;
 /// # Examples
 ///
 /// ```
-/// use std::fs::File;
+/// use std::{fs::File, os::fd::AsRawFd};
 /// use mp_sys::{memfd, ofd_lock};
 ///
 /// let file = memfd::create(c"example", 1).unwrap();
-/// let again = File::options().read(true).write(true);
-/// # use std::os::fd::AsRawFd;
-/// let again = again.open(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap();
+/// let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+/// let again = File::options().read(true).write(true).open(path).unwrap();
 /// assert_eq!(ofd_lock::try_lock(&file, 0), Ok(true));
 /// assert_eq!(ofd_lock::try_lock(&again, 0), Ok(false), "another open file has it");
 /// assert_eq!(ofd_lock::is_locked(&again, 0), Ok(true));
