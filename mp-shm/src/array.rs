@@ -16,7 +16,7 @@ use crate::{Atomic, Element, Error, Kind, Region, Window, arena, type_hash};
 /// meanwhile it brings in part, even in part of an element. Where that matters, go by elements or
 /// take a lock.
 ///
-/// Small arrays share a region with others; from 16 KiB on an array has one of its own.
+/// Small arrays share a region with others; one of more than 16 KiB has its own.
 ///
 /// Python: `multiprocessing.Array(typecode, size_or_initializer)`
 ///

@@ -84,6 +84,12 @@ impl Header {
     pub(crate) fn creator(&self) -> u32 {
         self.creator.load(Ordering::Relaxed)
     }
+
+    /// Whether the creator's pid is known to mean here what it meant there.
+    pub(crate) fn is_of_this_namespace(&self) -> bool {
+        let here = pid_namespace();
+        here != 0 && self.namespace.load(Ordering::Relaxed) == here
+    }
 }
 
 /// Asked anew each time: a forked child may live in another namespace than its parent.

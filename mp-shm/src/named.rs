@@ -128,10 +128,11 @@ fn find(folder: &OwnedFd, name: &Name) -> Result<Region, Error> {
 }
 
 /// Whether the creator has ended. Its lock is proof that it, or a child that it forked, has not;
-/// the absence of its pid is proof that it has.
+/// the absence of its pid, where pids are the same, is proof that it has.
 fn is_dead(region: &Region) -> Result<bool, Error> {
     let locked = ofd_lock::is_locked(region, LIFE).map_err(Error::os("asking for a creator"))?;
-    Ok(!locked || !is_running(region.header()))
+    let header = region.header();
+    Ok(!locked || (header.is_of_this_namespace() && !is_running(header)))
 }
 
 fn is_running(header: &Header) -> bool {
