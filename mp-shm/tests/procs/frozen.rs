@@ -54,7 +54,8 @@ pub(crate) fn no_process_can_write_it() {
     let mut builder = Frozen::<u8>::builder(4096).unwrap();
     builder[0] = 1;
     let status = Child::start(|| builder[0] = 2).status();
-    assert_eq!(status, Status::Signaled(11));
+    // SIGSEGV, which a sanitizer turns into an exit.
+    assert!(matches!(status, Status::Signaled(11) | Status::Exited(1)), "{status:?}");
     assert_eq!(builder[0], 1);
     let frozen = builder.freeze().unwrap();
     start_with(&frozen, |frozen| {
