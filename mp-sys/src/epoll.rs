@@ -18,8 +18,8 @@ pub struct Watch {
 
 impl Watch {
     fn flags(self) -> EventFlags {
-        let mut flags = EventFlags::empty();
-        flags.set(EventFlags::IN | EventFlags::RDHUP, self.readable);
+        let mut flags = EventFlags::RDHUP;
+        flags.set(EventFlags::IN, self.readable);
         flags.set(EventFlags::OUT, self.writable);
         flags
     }

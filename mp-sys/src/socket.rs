@@ -183,3 +183,13 @@ pub fn set_peek_offset(socket: impl AsFd, offset: u32) -> Result<(), Errno> {
     };
     if result == 0 { Ok(()) } else { Err(crate::last_errno()) }
 }
+
+/// `shutdown(SHUT_RDWR)`: ends the connection in both directions, whoever else has a duplicate
+/// of the descriptor. A listening socket wakes all who wait to accept from it.
+///
+/// # Errors
+///
+/// [`Errno::NOTCONN`] when the other side has ended it already.
+pub fn shutdown(socket: impl AsFd) -> Result<(), Errno> {
+    rustix::net::shutdown(socket, rustix::net::Shutdown::Both)
+}
