@@ -1,0 +1,81 @@
+//! A gate: where strangers come in, who know the address and the key.
+
+use std::sync::Arc;
+use std::{fs, thread};
+
+use mp_ipc::{Address, Key, Listener};
+use mp_sys::socket;
+
+use crate::Error;
+use crate::later::{Later, News};
+
+/// A listener, and the thread that accepts from it. A connection becomes the loop's only when
+/// both sides have proved that they know the key.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    listener: Arc<Listener>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Gate {
+    pub(crate) fn open(address: &Address, key: Key, later: Later) -> Result<Gate, Error> {
+        let listener = match Listener::bind(address, Some(key.clone())) {
+            Err(mp_ipc::Error::AddressInUse(Address::Unix(path))) if is_deserted(address) => {
+                // Left by a server that was killed.
+                let _ = fs::remove_file(path);
+                Listener::bind(address, Some(key))
+            }
+            bound => bound,
+        };
+        let listener = Arc::new(listener?);
+        let accepting = listener.clone();
+        let thread = thread::Builder::new()
+            .name("mp-manager gate".to_owned())
+            .spawn(move || accept_all(&accepting, &later))
+            .map_err(|error| Error::from_io("clone", &error))?;
+        Ok(Gate { listener, thread: Some(thread) })
+    }
+
+    pub(crate) fn address(&self) -> &Address {
+        self.listener.address()
+    }
+}
+
+/// Ends the thread. Waits for it, and it waits for nobody.
+impl Drop for Gate {
+    fn drop(&mut self) {
+        // Wakes the accept; a listening socket that is shut down accepts no more.
+        if socket::shutdown(&*self.listener).is_ok()
+            && let Some(thread) = self.thread.take()
+        {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn accept_all(listener: &Listener, later: &Later) {
+    loop {
+        match listener.accept_wire(None) {
+            Ok(wire) => {
+                if !later.tell(News::Stranger(wire.into())) {
+                    return;
+                }
+            }
+            // One who has another key is gone; the next may have the right one.
+            Err(mp_ipc::Error::Authentication) => {}
+            Err(mp_ipc::Error::Os { op, errno }) if errno == mp_sys::Errno::MFILE => {
+                // No descriptor is free. Those that there are go on, and when one of them ends
+                // there is room again.
+                log::warn!("a manager's {op} failed: {errno}");
+                thread::sleep(std::time::Duration::from_millis(50));
+            }
+            Err(_) => return,
+        }
+    }
+}
+
+/// A socket file at which nobody listens.
+fn is_deserted(address: &Address) -> bool {
+    let refused = mp_ipc::connect_wire(address, None, None);
+    matches!(refused, Err(mp_ipc::Error::Os { errno, .. }) if errno == mp_sys::Errno::CONNREFUSED)
+}

@@ -1,0 +1,464 @@
+//! `Manager`: a server process, and what can be made in it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mp_ipc::{Address, Key};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+use serde_bytes::ByteBuf;
+
+use crate::handle::{Handle, Way};
+use crate::launch::ServerProcess;
+use crate::protocol::{Init, Reply, Request};
+use crate::scope::{self, pack, pack_all};
+use crate::session::{Route, Session};
+use crate::{
+    Array, Barrier, BoundedSemaphore, Builder, CallError, Condition, Dict, Error, Event,
+    JoinableQueue, List, Lock, Namespace, Proxy, Queue, RLock, Semaphore, Served, Service, Set,
+    Value,
+};
+
+/// A server process, and what can be made in it.
+///
+/// The manager that [started](Manager::start) the server ends it when it is dropped. One that
+/// [connected](Manager::connect), or that came in a message, only uses it: a manager is a handle,
+/// and can be given to other processes as proxies can.
+///
+/// An object lives as long as a proxy of it does, in whatever process, in a message, or stored in
+/// another object, or as long as it is [published](Manager::publish). When the last is gone, also
+/// by the death of its holder, so is the object. Objects that hold proxies of one another in a
+/// circle keep one another alive until the server ends.
+///
+/// Python: `multiprocessing.Manager()`, `SyncManager`.
+///
+/// # Blocking
+///
+/// Each method waits for the server's answer; if the server dies, it *reports*
+/// [`Error::Disconnected`].
+///
+/// # Examples
+///
+/// ```
+/// use mp_manager::{Dict, List, Manager};
+/// use mp_process::Process;
+///
+/// fn fill((dict, list): (Dict<String, u32>, List<u32>)) {
+///     dict.insert("answer", &42).unwrap();
+///     list.reverse().unwrap();
+/// }
+///
+/// fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     mp_process::init();
+///     let manager = Manager::start()?;
+///     let dict = manager.dict()?;
+///     let list = manager.list_of(0..3)?;
+///     Process::new(fill, (dict.clone(), list.clone())).start()?.join()?;
+///     assert_eq!(dict.get("answer")?, Some(42));
+///     assert_eq!(list.to_vec()?, [2, 1, 0]);
+///
+///     drop((dict, list));
+///     assert_eq!(manager.object_count()?, 0);
+///     Ok(())
+/// }
+/// ```
+#[doc(alias = "SyncManager")]
+#[doc(alias = "BaseManager")]
+pub struct Manager {
+    session: Arc<Session>,
+    /// The server, for the manager that started it.
+    server: Option<ServerProcess>,
+}
+
+impl Manager {
+    /// Starts a server process and connects to it.
+    ///
+    /// The server is a daemonic child: it dies with this process, whatever kills it. It ignores
+    /// `SIGINT`, so that Ctrl-C ends those who use it and not what they share.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Process`] when the process cannot be started.
+    pub fn start() -> Result<Manager, Error> {
+        Manager::builder().start()
+    }
+
+    /// A server with types of one's own, or with other limits.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Connects to a server that [serves](Manager::serve) at `address`, from whatever program.
+    ///
+    /// # Blocking
+    ///
+    /// Waits until both sides have proved that they know the key. If the server dies: *reports*.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Ipc`] where nobody listens, or with another key.
+    pub fn connect(address: &Address, key: &Key) -> Result<Manager, Error> {
+        let route = Route::Gate(address.clone(), key.clone());
+        Ok(Manager { session: Session::open(route)?, server: None })
+    }
+
+    pub(crate) fn started(session: Arc<Session>, server: ServerProcess) -> Manager {
+        Manager { session, server: Some(server) }
+    }
+
+    /// Lets programs in that know the key; where the server listens then, for TCP with the real
+    /// port. It can be called many times, with other addresses.
+    ///
+    /// A unix socket's file that a killed server has left is removed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] when the address is in use, or for a manager that is not of the
+    /// server's family.
+    pub fn serve(&self, address: &Address, key: &Key) -> Result<Address, Error> {
+        let key = ByteBuf::from(mp_ipc::encode(key)?.bytes);
+        match self.session.call(&Request::Serve { address: address.clone(), key })? {
+            Reply::Address(address) => Ok(address),
+            _ => Err(Error::unexpected()),
+        }
+    }
+
+    /// An empty [`Dict`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Disconnected`], as for every object.
+    pub fn dict<K, V>(&self) -> Result<Dict<K, V>, Error>
+    where
+        K: Serialize + DeserializeOwned,
+        V: Serialize + DeserializeOwned,
+    {
+        self.make(Init::Pairs(Vec::new()))
+    }
+
+    /// An empty [`List`].
+    ///
+    /// # Errors
+    ///
+    /// As [`dict`](Manager::dict).
+    pub fn list<T: Serialize + DeserializeOwned>(&self) -> Result<List<T>, Error> {
+        self.make(Init::Values(Vec::new()))
+    }
+
+    /// A [`List`] of these values.
+    ///
+    /// # Errors
+    ///
+    /// As [`dict`](Manager::dict); [`Error::Encode`], [`Error::TooBig`].
+    pub fn list_of<T: Serialize + DeserializeOwned>(
+        &self,
+        values: impl IntoIterator<Item = T>,
+    ) -> Result<List<T>, Error> {
+        let list = self.list()?;
+        list.extend(values)?;
+        Ok(list)
+    }
+
+    /// An empty [`Set`].
+    ///
+    /// # Errors
+    ///
+    /// As [`dict`](Manager::dict).
+    pub fn set<T: Serialize + DeserializeOwned>(&self) -> Result<Set<T>, Error> {
+        self.make(Init::Pairs(Vec::new()))
+    }
+
+    /// An empty [`Namespace`].
+    ///
+    /// # Errors
+    ///
+    /// As [`dict`](Manager::dict).
+    pub fn namespace(&self) -> Result<Namespace, Error> {
+        self.make(Init::Pairs(Vec::new()))
+    }
+
+    /// A [`Value`].
+    ///
+    /// # Errors
+    ///
+    /// As [`dict`](Manager::dict); [`Error::Encode`], [`Error::TooBig`].
+    pub fn value<T: Serialize + DeserializeOwned>(&self, value: &T) -> Result<Value<T>, Error> {
+        self.make(Init::Pairs(vec![(Value::<T>::key(), pack(&self.session, value)?)]))
+    }
+
+    /// An [`Array`] of these values.
+    ///
+    /// # Errors
+    ///
+    /// As [`dict`](Manager::dict); [`Error::Encode`], [`Error::TooBig`].
+    pub fn array<T: Serialize + DeserializeOwned>(
+        &self,
+        values: impl IntoIterator<Item = T>,
+    ) -> Result<Array<T>, Error> {
+        let values: Vec<T> = values.into_iter().collect();
+        self.make(Init::Values(pack_all(&self.session, &values)?))
+    }
+
+    /// A [`Queue`] for at most `maxsize` values; 0 is no bound.
+    ///
+    /// # Errors
+    ///
+    /// As [`dict`](Manager::dict).
+    pub fn queue<T: Serialize + DeserializeOwned>(
+        &self,
+        maxsize: usize,
+    ) -> Result<Queue<T>, Error> {
+        self.make(Init::Number(maxsize as u64))
+    }
+
+    /// A [`JoinableQueue`] for at most `maxsize` values; 0 is no bound.
+    ///
+    /// # Errors
+    ///
+    /// As [`dict`](Manager::dict).
+    pub fn joinable_queue<T: Serialize + DeserializeOwned>(
+        &self,
+        maxsize: usize,
+    ) -> Result<JoinableQueue<T>, Error> {
+        self.make(Init::Number(maxsize as u64))
+    }
+
+    /// A [`Lock`].
+    ///
+    /// # Errors
+    ///
+    /// As [`dict`](Manager::dict).
+    pub fn lock(&self) -> Result<Lock, Error> {
+        self.make(Init::Empty)
+    }
+
+    /// An [`RLock`].
+    ///
+    /// # Errors
+    ///
+    /// As [`dict`](Manager::dict).
+    pub fn rlock(&self) -> Result<RLock, Error> {
+        self.make(Init::Empty)
+    }
+
+    /// A [`Condition`] with an [`RLock`] of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`dict`](Manager::dict).
+    pub fn condition(&self) -> Result<Condition, Error> {
+        self.make(Init::Empty)
+    }
+
+    /// A [`Semaphore`] with so many permits.
+    ///
+    /// # Errors
+    ///
+    /// As [`dict`](Manager::dict); [`Error::Overflow`] above 2,147,483,647.
+    pub fn semaphore(&self, permits: u32) -> Result<Semaphore, Error> {
+        self.make(Init::Number(permits.into()))
+    }
+
+    /// A [`BoundedSemaphore`] with so many permits.
+    ///
+    /// # Errors
+    ///
+    /// As [`semaphore`](Manager::semaphore).
+    pub fn bounded_semaphore(&self, permits: u32) -> Result<BoundedSemaphore, Error> {
+        self.make(Init::Number(permits.into()))
+    }
+
+    /// An [`Event`] that is not set.
+    ///
+    /// # Errors
+    ///
+    /// As [`dict`](Manager::dict).
+    pub fn event(&self) -> Result<Event, Error> {
+        self.make(Init::Empty)
+    }
+
+    /// A [`Barrier`] for so many parties.
+    ///
+    /// # Errors
+    ///
+    /// As [`dict`](Manager::dict); [`Error::Protocol`] for none.
+    pub fn barrier(&self, parties: usize) -> Result<Barrier, Error> {
+        self.make(Init::Number(parties as u64))
+    }
+
+    /// An object of a user's type, which must be [registered](Builder::register) under this name.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Refused`] with what [`Service::open`] said; [`Error::Unregistered`];
+    /// [`Error::Mismatch`] when another type is registered under the name;
+    /// [`Error::Disconnected`].
+    pub fn create<S: Service>(
+        &self,
+        name: &str,
+        args: &S::Args,
+    ) -> Result<Served<S>, CallError<S::Error>> {
+        Served::create(&self.session, name, args)
+    }
+
+    /// Gives an object a name, by which every client [finds](Manager::named) it. It lives until
+    /// the name is taken back, even without a proxy.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NameTaken`], [`Error::Disconnected`]; [`Error::Proxy`] for an object of another
+    /// manager.
+    pub fn publish<P: Proxy>(&self, name: &str, proxy: &P) -> Result<(), Error> {
+        if proxy.handle().session().server() != self.session.server() {
+            return Err(Error::Proxy("only an object of the same manager can be published"));
+        }
+        let object = proxy.handle().object();
+        self.unit(&Request::Publish { name: name.to_owned(), object })
+    }
+
+    /// Takes a name back.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchName`], [`Error::Disconnected`].
+    pub fn unpublish(&self, name: &str) -> Result<(), Error> {
+        self.unit(&Request::Unpublish { name: name.to_owned() })
+    }
+
+    /// The object of this name.
+    ///
+    /// The types are compared by their names, so they must come from a crate that both programs
+    /// use, or from the standard library.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchName`]; [`Error::Mismatch`] when it is of another type;
+    /// [`Error::Disconnected`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mp_manager::{Error, Manager, Queue};
+    ///
+    /// # fn main() -> Result<(), Error> {
+    /// # mp_process::init();
+    /// # let manager = Manager::start()?;
+    /// manager.publish("jobs", &manager.queue::<u32>(0)?)?;
+    /// let jobs: Queue<u32> = manager.named("jobs")?;
+    /// let wrong = manager.named::<Queue<String>>("jobs").unwrap_err().to_string();
+    /// assert_eq!(wrong, "the managed object is a Queue<u32>, not a Queue<alloc::string::String>");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn named<P: Proxy>(&self, name: &str) -> Result<P, Error> {
+        self.object(&Request::Named { name: name.to_owned(), shape: P::shape() })
+    }
+
+    /// All names, sorted.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Disconnected`].
+    pub fn names(&self) -> Result<Vec<String>, Error> {
+        match self.session.call(&Request::Names)? {
+            Reply::Names(names) => Ok(names),
+            _ => Err(Error::unexpected()),
+        }
+    }
+
+    /// How many objects the server has; those whose last proxy this process has dropped are not
+    /// among them. Python: `manager._number_of_objects()`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Disconnected`].
+    #[doc(alias = "_number_of_objects")]
+    pub fn object_count(&self) -> Result<usize, Error> {
+        match self.session.call_in_order(&Request::Count)? {
+            Reply::Count(count) => Ok(count as usize),
+            _ => Err(Error::unexpected()),
+        }
+    }
+
+    /// The server's process id, for the manager that started it.
+    pub fn pid(&self) -> Option<i32> {
+        self.server.as_ref().map(ServerProcess::pid)
+    }
+
+    /// Ends the server, as dropping the manager does that started it, and says whether it went
+    /// well. A manager that only uses it just goes.
+    ///
+    /// # Blocking
+    ///
+    /// Waits a second for the server to end, and then kills it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Process`] if the server could not be killed.
+    pub fn shutdown(mut self) -> Result<(), Error> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<(), Error> {
+        let Some(server) = self.server.take() else { return Ok(()) };
+        // If it is gone already, so much the better.
+        let _ = self.unit(&Request::Shutdown);
+        server.end(Duration::from_secs(1))
+    }
+
+    fn make<P: Proxy>(&self, init: Init) -> Result<P, Error> {
+        self.object(&Request::Create { shape: P::shape(), init })
+    }
+
+    fn object<P: Proxy>(&self, request: &Request) -> Result<P, Error> {
+        match self.session.call(request)? {
+            Reply::Object(object) => {
+                Ok(P::of(Handle::counted(self.session.clone(), object, P::shape())))
+            }
+            _ => Err(Error::unexpected()),
+        }
+    }
+
+    fn unit(&self, request: &Request) -> Result<(), Error> {
+        match self.session.call(request)? {
+            Reply::Unit => Ok(()),
+            _ => Err(Error::unexpected()),
+        }
+    }
+}
+
+/// Ends the server that this manager started: waits a second for it, and then kills it.
+impl Drop for Manager {
+    fn drop(&mut self) {
+        if let Err(error) = self.end() {
+            log::error!("ending a manager's server: {error}");
+        }
+    }
+}
+
+impl std::fmt::Debug for Manager {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Manager")
+            .field("route", self.session.route())
+            .field("pid", &self.pid())
+            .finish()
+    }
+}
+
+/// A handle: the receiver uses the server, and does not end it.
+impl Serialize for Manager {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let way = Way::of(self.session.route()).map_err(ser::Error::custom)?;
+        (self.session.server(), way).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Manager {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Manager, D::Error> {
+        let (server, way) = <(u128, Way)>::deserialize(deserializer)?;
+        match way.session(server) {
+            Ok(session) => Ok(Manager { session, server: None }),
+            Err(error) => Err(de::Error::custom(scope::fail(error))),
+        }
+    }
+}

@@ -1,0 +1,466 @@
+//! All objects and all who refer to them: what the server knows, without input or output.
+//!
+//! An object lives while its count is above zero. The count adds up the references of sessions
+//! (one for each proxy in a client process), of tickets (proxies on their way in a message), of
+//! names, and of values that are stored in other objects.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use mp_sys::Deadline;
+
+use crate::object::{Object, Parked};
+use crate::protocol::{
+    Answer, Failure, Init, Kind, ObjectId, Reply, Request, Shape, Token, VERSION,
+};
+use crate::raw::{ConnId, Outbox, SessionId, Step, Who};
+use crate::service::Desks;
+use crate::ticket::Tickets;
+
+#[derive(Debug)]
+pub(crate) struct World {
+    server: u128,
+    request_max: usize,
+    objects: HashMap<ObjectId, Object>,
+    conns: HashMap<ConnId, Conn>,
+    sessions: HashMap<SessionId, Session>,
+    tokens: HashMap<Token, SessionId>,
+    tickets: Tickets,
+    names: BTreeMap<String, ObjectId>,
+    desks: Desks,
+    timers: BTreeSet<(Deadline, ConnId)>,
+    last_object: ObjectId,
+    last_session: SessionId,
+    serial: u64,
+}
+
+#[derive(Debug)]
+struct Conn {
+    who: Who,
+    parked: Option<Parked>,
+    /// Where it may hold or wait for something.
+    touched: HashSet<ObjectId>,
+}
+
+#[derive(Debug)]
+struct Session {
+    token: Token,
+    /// Its end is the end of the session.
+    anchor: ConnId,
+    conns: HashSet<ConnId>,
+    refs: HashMap<ObjectId, u64>,
+    touched: HashSet<ObjectId>,
+}
+
+/// What the server is to do about the outside world.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    pub(crate) answers: Vec<(ConnId, Answer)>,
+    /// Connections whose session has ended.
+    pub(crate) close: Vec<ConnId>,
+    pub(crate) ended: Vec<SessionId>,
+}
+
+impl World {
+    pub(crate) fn new(server: u128, request_max: usize, desks: Desks) -> World {
+        World {
+            server,
+            request_max,
+            objects: HashMap::new(),
+            conns: HashMap::new(),
+            sessions: HashMap::new(),
+            tokens: HashMap::new(),
+            tickets: Tickets::default(),
+            names: BTreeMap::new(),
+            desks,
+            timers: BTreeSet::new(),
+            last_object: 0,
+            last_session: 0,
+            serial: 0,
+        }
+    }
+
+    /// When something is to be done though nobody asks.
+    pub(crate) fn next_deadline(&self) -> Option<Deadline> {
+        let timer = self.timers.first().map(|(deadline, _)| *deadline);
+        match (timer, self.tickets.next_deadline()) {
+            (Some(timer), ticket) => Some(timer.or_earlier(ticket)),
+            (None, ticket) => ticket,
+        }
+    }
+
+    /// Whether `conn` waits, so that its further requests must wait too.
+    pub(crate) fn is_parked(&self, conn: ConnId) -> bool {
+        self.conns.get(&conn).is_some_and(|conn| conn.parked.is_some())
+    }
+
+    pub(crate) fn is_known(&self, conn: ConnId) -> bool {
+        self.conns.contains_key(&conn)
+    }
+
+    /// The first request of a connection: which session does it belong to?
+    pub(crate) fn hello(
+        &mut self,
+        conn: ConnId,
+        request: Request,
+        fresh: Token,
+    ) -> (Answer, Option<SessionId>) {
+        let Request::Hello { version, token } = request else {
+            return (Err(Failure::protocol("the first request must be hello")), None);
+        };
+        if version != VERSION {
+            let versions = format!("version {version}, this server speaks version {VERSION}");
+            return (Err(Failure::Protocol(versions)), None);
+        }
+        let session = match token {
+            Some(token) => match self.tokens.get(&token) {
+                Some(&session) => session,
+                None => return (Err(Failure::Gone), None),
+            },
+            None => {
+                self.last_session += 1;
+                let session = Session {
+                    token: fresh,
+                    anchor: conn,
+                    conns: HashSet::new(),
+                    refs: HashMap::new(),
+                    touched: HashSet::new(),
+                };
+                self.sessions.insert(self.last_session, session);
+                self.tokens.insert(fresh, self.last_session);
+                self.last_session
+            }
+        };
+        let Some(entry) = self.sessions.get_mut(&session) else {
+            return (Err(Failure::Gone), None);
+        };
+        entry.conns.insert(conn);
+        let who = Who { conn, session };
+        self.conns.insert(conn, Conn { who, parked: None, touched: HashSet::new() });
+        let request_max = self.request_max as u64;
+        let reply = Reply::Hello { server: self.server, token: entry.token, request_max };
+        (Ok(reply), Some(session))
+    }
+
+    /// Does what `conn` asks for.
+    pub(crate) fn request(&mut self, conn: ConnId, request: Request) -> Effects {
+        let Some(who) = self.conns.get(&conn).map(|conn| conn.who) else {
+            return Effects::default();
+        };
+        let mut out = Outbox::default();
+        let silent = matches!(request, Request::Release { .. } | Request::Goodbye);
+        let answer = match request {
+            Request::Op { object, op } => self.operate(who, object, op, &mut out),
+            request => self.manage(who, request, &mut out).map(Some),
+        };
+        if let Some(answer) = answer.transpose()
+            && !silent
+        {
+            // The caller's own answer goes first: others' may follow from what it caused.
+            out.answers.insert(0, (conn, answer));
+        }
+        self.settle(out)
+    }
+
+    /// An answer that was worked out elsewhere, to request `serial` of `conn`.
+    pub(crate) fn finish(&mut self, conn: ConnId, serial: u64, answer: Answer) -> Effects {
+        let waits = self.conns.get(&conn).and_then(|conn| conn.parked);
+        let mut out = Outbox::default();
+        if waits.is_some_and(|parked| parked.serial == serial) {
+            out.answer(conn, answer);
+        }
+        self.settle(out)
+    }
+
+    /// Wakes those whose time is up.
+    pub(crate) fn expire(&mut self) -> Effects {
+        let now = Deadline::now();
+        let mut out = Outbox::default();
+        while let Some(&(deadline, conn)) = self.timers.first()
+            && deadline <= now
+        {
+            self.timers.remove(&(deadline, conn));
+            if let Some(parked) = self.conns.get_mut(&conn).and_then(|conn| conn.parked.as_mut()) {
+                parked.deadline = None;
+                if let Some(object) = self.objects.get_mut(&parked.object) {
+                    object.expire(conn, &mut out);
+                }
+            }
+        }
+        out.freed.extend(self.tickets.expire(now));
+        self.settle(out)
+    }
+
+    /// A connection is gone; with a session's first connection goes the session.
+    pub(crate) fn leave(&mut self, conn: ConnId) -> Effects {
+        let mut out = Outbox::default();
+        let Some(session) = self.drop_conn(conn, &mut out) else { return Effects::default() };
+        let anchor = self.sessions.get(&session).is_some_and(|session| session.anchor == conn);
+        let mut effects = self.settle(out);
+        if anchor {
+            effects.extend(self.end_session(session));
+        }
+        effects
+    }
+
+    /// A client process is gone: all that it held is given back.
+    pub(crate) fn end_session(&mut self, id: SessionId) -> Effects {
+        let Some(session) = self.sessions.remove(&id) else { return Effects::default() };
+        let mut out = Outbox::default();
+        self.tokens.remove(&session.token);
+        for &conn in &session.conns {
+            self.drop_conn(conn, &mut out);
+        }
+        for object in &session.touched {
+            if let Some(object) = self.objects.get_mut(object) {
+                object.leave_session(id, &mut out);
+            }
+        }
+        out.freed.extend(self.tickets.end_session(id));
+        for (object, count) in session.refs {
+            self.uncount(object, count, &mut out);
+        }
+        let mut effects = self.settle(out);
+        effects.close.extend(session.conns);
+        effects.ended.push(id);
+        effects
+    }
+
+    fn drop_conn(&mut self, id: ConnId, out: &mut Outbox) -> Option<SessionId> {
+        let conn = self.conns.remove(&id)?;
+        if let Some(deadline) = conn.parked.and_then(|parked| parked.deadline) {
+            self.timers.remove(&(deadline, id));
+        }
+        for object in &conn.touched {
+            if let Some(object) = self.objects.get_mut(object) {
+                object.leave(id, out);
+            }
+        }
+        if let Some(session) = self.sessions.get_mut(&conn.who.session) {
+            session.conns.remove(&id);
+        }
+        Some(conn.who.session)
+    }
+
+    /// `None`: the caller waits.
+    fn operate(
+        &mut self,
+        who: Who,
+        id: ObjectId,
+        op: crate::op::Op,
+        out: &mut Outbox,
+    ) -> Result<Option<Reply>, Failure> {
+        self.check(&op.refs())?;
+        let object = self.objects.get_mut(&id).ok_or(Failure::Gone)?;
+        if object.has_holders() {
+            if let Some(conn) = self.conns.get_mut(&who.conn) {
+                conn.touched.insert(id);
+            }
+            if let Some(session) = self.sessions.get_mut(&who.session) {
+                session.touched.insert(id);
+            }
+        }
+        self.serial += 1;
+        match object.apply(who, self.serial, op, out)? {
+            Step::Reply(reply) => Ok(Some(reply)),
+            Step::Park(deadline) => {
+                if let Some(conn) = self.conns.get_mut(&who.conn) {
+                    conn.parked = Some(Parked { object: id, deadline, serial: self.serial });
+                    self.timers.extend(deadline.map(|deadline| (deadline, who.conn)));
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    fn manage(&mut self, who: Who, request: Request, out: &mut Outbox) -> Result<Reply, Failure> {
+        match request {
+            Request::Create { shape, init } => {
+                self.create(who, shape, init, out).map(Reply::Object)
+            }
+            Request::Ticket { object } => {
+                self.object(object)?.count += 1;
+                Ok(Reply::Ticket(self.tickets.issue(object, who.session)))
+            }
+            Request::Claim { ticket, shape } => {
+                let object = self.tickets.object(ticket).ok_or(Failure::Gone)?;
+                self.object(object)?.expect(&shape)?;
+                self.tickets.claim(ticket);
+                self.grant(who.session, object, 1);
+                Ok(Reply::Object(object))
+            }
+            Request::Adopt { refs } => {
+                let mut adopted = 0;
+                for (object, count) in refs {
+                    if let Ok(entry) = self.object(object) {
+                        entry.count = entry.count.saturating_add(count);
+                        self.grant(who.session, object, count);
+                        adopted += 1;
+                    }
+                }
+                Ok(Reply::Count(adopted))
+            }
+            Request::Release { object, count } => {
+                let session = self.sessions.get_mut(&who.session).ok_or(Failure::Gone)?;
+                let held = session.refs.get_mut(&object).ok_or(Failure::Gone)?;
+                let given = count.min(*held);
+                *held -= given;
+                if *held == 0 {
+                    session.refs.remove(&object);
+                }
+                self.uncount(object, given, out);
+                Ok(Reply::Unit)
+            }
+            Request::Goodbye => {
+                self.tickets.orphan(who.session);
+                Ok(Reply::Unit)
+            }
+            Request::Publish { name, object } => {
+                if self.names.contains_key(&name) {
+                    return Err(Failure::NameTaken(name));
+                }
+                self.object(object)?.count += 1;
+                self.names.insert(name, object);
+                Ok(Reply::Unit)
+            }
+            Request::Unpublish { name } => {
+                let object = self.names.remove(&name).ok_or(Failure::NoSuchName(name))?;
+                out.freed.push(object);
+                Ok(Reply::Unit)
+            }
+            Request::Named { name, shape } => {
+                let object = *self.names.get(&name).ok_or(Failure::NoSuchName(name))?;
+                let entry = self.object(object)?;
+                entry.expect(&shape)?;
+                entry.count += 1;
+                self.grant(who.session, object, 1);
+                Ok(Reply::Object(object))
+            }
+            Request::Names => Ok(Reply::Names(self.names.keys().cloned().collect())),
+            Request::Count => Ok(Reply::Count(self.objects.len() as u64)),
+            Request::Hello { .. } => Err(Failure::protocol("hello comes once")),
+            Request::Op { .. } | Request::Serve { .. } | Request::Shutdown => {
+                Err(Failure::protocol("not a request about objects"))
+            }
+        }
+    }
+
+    fn create(
+        &mut self,
+        who: Who,
+        shape: Shape,
+        init: Init,
+        out: &mut Outbox,
+    ) -> Result<ObjectId, Failure> {
+        self.check(&init.refs())?;
+        let desk = match (shape.kind, &init) {
+            (Kind::Service, Init::Service { name, args }) => {
+                Some(self.desks.open(name, &shape.types, args)?)
+            }
+            _ => None,
+        };
+        let mut object = Object::new(shape, init, desk, out)?;
+        object.count = 1;
+        self.last_object += 1;
+        self.objects.insert(self.last_object, object);
+        self.grant(who.session, self.last_object, 1);
+        Ok(self.last_object)
+    }
+
+    fn object(&mut self, id: ObjectId) -> Result<&mut Object, Failure> {
+        self.objects.get_mut(&id).ok_or(Failure::Gone)
+    }
+
+    fn check(&self, refs: &[ObjectId]) -> Result<(), Failure> {
+        match refs.iter().all(|object| self.objects.contains_key(object)) {
+            true => Ok(()),
+            false => Err(Failure::Gone),
+        }
+    }
+
+    /// Writes down that `count` of the object's references are those of `session`.
+    fn grant(&mut self, session: SessionId, object: ObjectId, count: u64) {
+        if let Some(session) = self.sessions.get_mut(&session) {
+            let held = session.refs.entry(object).or_default();
+            *held = held.saturating_add(count);
+        }
+    }
+
+    fn uncount(&mut self, id: ObjectId, count: u64, out: &mut Outbox) {
+        if let Some(object) = self.objects.get_mut(&id) {
+            object.count = object.count.saturating_sub(count);
+            if object.count == 0
+                && let Some(mut object) = self.objects.remove(&id)
+            {
+                object.clear(out);
+            }
+        }
+    }
+
+    /// Brings the counts up to date: first whatever is referred to once more, in stored values
+    /// and in answers, then whatever is referred to once less, and what ends by that.
+    fn settle(&mut self, mut out: Outbox) -> Effects {
+        let mut effects = Effects::default();
+        loop {
+            for object in std::mem::take(&mut out.kept) {
+                if let Some(object) = self.objects.get_mut(&object) {
+                    object.count += 1;
+                }
+            }
+            for (conn, answer) in std::mem::take(&mut out.answers) {
+                self.unpark(conn);
+                let session = self.conns.get(&conn).map(|conn| conn.who.session);
+                if let (Ok(reply), Some(session)) = (&answer, session) {
+                    for object in reply.refs() {
+                        if let Some(entry) = self.objects.get_mut(&object) {
+                            entry.count += 1;
+                            self.grant(session, object, 1);
+                        }
+                    }
+                }
+                effects.answers.push((conn, answer));
+            }
+            let freed = std::mem::take(&mut out.freed);
+            if freed.is_empty() && out.answers.is_empty() {
+                return effects;
+            }
+            for object in freed {
+                self.uncount(object, 1, &mut out);
+            }
+        }
+    }
+
+    fn unpark(&mut self, conn: ConnId) {
+        let parked = self.conns.get_mut(&conn).and_then(|conn| conn.parked.take());
+        if let Some(deadline) = parked.and_then(|parked| parked.deadline) {
+            self.timers.remove(&(deadline, conn));
+        }
+    }
+}
+
+impl Object {
+    fn expect(&self, expected: &Shape) -> Result<(), Failure> {
+        if self.shape == *expected {
+            return Ok(());
+        }
+        Err(Failure::Mismatch { expected: expected.name(), found: self.shape.name() })
+    }
+}
+
+impl Shape {
+    /// As a user would write it.
+    pub(crate) fn name(&self) -> String {
+        if self.types.is_empty() {
+            format!("{:?}", self.kind)
+        } else {
+            format!("{:?}<{}>", self.kind, self.types)
+        }
+    }
+}
+
+impl Effects {
+    pub(crate) fn extend(&mut self, more: Effects) {
+        self.answers.extend(more.answers);
+        self.close.extend(more.close);
+        self.ended.extend(more.ended);
+    }
+}

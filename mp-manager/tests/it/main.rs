@@ -1,0 +1,7 @@
+//! What the proxies promise, over a server process and the threads of this one.
+
+mod dict;
+mod list;
+mod world;
+
+mp_process::init_tests!();
