@@ -9,7 +9,8 @@ use std::time::Duration;
 use mp_sys::Deadline;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{Error, Wire, encode};
+use crate::message::with_encoded;
+use crate::{Error, Wire};
 
 /// The end of a channel that values go into. A handle, as is [`Connection`](crate::Connection).
 pub struct Sender<T> {
@@ -139,7 +140,7 @@ impl<T: Serialize> Sender<T> {
     }
 
     fn send_until(&self, value: &T, deadline: Option<Deadline>) -> Result<(), Error> {
-        self.wire.send(&encode(value)?, deadline)
+        with_encoded(value, |bytes, fds| self.wire.send_parts(bytes, fds, deadline))
     }
 }
 
