@@ -121,21 +121,20 @@ fn environment(
     changes: Vec<(OsString, Option<OsString>)>,
     mark: String,
 ) -> Vec<CString> {
-    let changed = |name: &OsString| changes.iter().any(|(other, _)| other == name);
     let own: Vec<_> = if clear { Vec::new() } else { std::env::vars_os().collect() };
-    let kept = own.into_iter().filter(|(name, _)| !changed(name) && name != init::MARK);
-    let mark = (OsString::from(init::MARK), OsString::from(mark));
-    let mut added: Vec<(OsString, OsString)> = vec![mark];
-    for (name, value) in changes.iter().rev() {
-        // Of two changes of one variable the later counts.
-        if let Some(value) = value
-            && !added.iter().any(|(other, _)| other == name)
-        {
-            added.push((name.clone(), value.clone()));
+    // Of several changes of one variable the last counts.
+    let mut changed: Vec<(OsString, Option<OsString>)> =
+        vec![(init::MARK.into(), Some(mark.into()))];
+    for (name, value) in changes.into_iter().rev() {
+        if !changed.iter().any(|(other, _)| *other == name) {
+            changed.push((name, value));
         }
     }
-    let pairs = kept.chain(added);
-    pairs
+    let is_kept = |name: &OsString| !changed.iter().any(|(other, _)| other == name);
+    let kept: Vec<_> = own.into_iter().filter(|(name, _)| is_kept(name)).collect();
+    let added = changed.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    kept.into_iter()
+        .chain(added)
         .filter_map(|(mut name, value)| {
             name.push("=");
             name.push(value);

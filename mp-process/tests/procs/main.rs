@@ -6,18 +6,39 @@ use libtest_mimic::{Arguments, Trial};
 use mp_process::StartMethod;
 
 mod call;
+mod death;
+mod descriptors;
+mod end;
+mod identity;
+mod programs;
+mod reaped;
+mod server;
+mod setup;
+
+/// How long anything in these tests may take that does not hang.
+pub(crate) const SOON: std::time::Duration = std::time::Duration::from_secs(20);
 
 pub(crate) const METHODS: [StartMethod; 3] =
     [StartMethod::Fork, StartMethod::Spawn, StartMethod::ForkServer];
 
 /// A test that runs once for each method.
-type Row = (&'static str, fn(StartMethod));
+pub(crate) type Row = (&'static str, fn(StartMethod));
 
 fn main() {
+    programs::run();
     mp_process::init();
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let rows: Vec<Row> = [call::ROWS].concat();
+    let rows: Vec<Row> = [
+        call::ROWS,
+        death::ROWS,
+        descriptors::ROWS,
+        end::ROWS,
+        identity::ROWS,
+        reaped::ROWS,
+        setup::ROWS,
+    ]
+    .concat();
     let trials = rows.into_iter().flat_map(|(name, row)| {
         METHODS.map(|method| {
             Trial::test(format!("{name}::{method:?}"), move || {
@@ -26,5 +47,11 @@ fn main() {
             })
         })
     });
-    libtest_mimic::run(&arguments, trials.collect()).exit();
+    let others = server::TRIALS.iter().chain(programs::TRIALS).map(|(name, trial)| {
+        Trial::test(*name, move || {
+            trial();
+            Ok(())
+        })
+    });
+    libtest_mimic::run(&arguments, trials.chain(others).collect()).exit();
 }

@@ -1,0 +1,80 @@
+//! The fork server: what it is prepared with, and what its death costs.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use mp_process::{Error, ExitStatus, Process, preload};
+
+use crate::SOON;
+
+pub(crate) const TRIALS: &[(&str, fn())] = &[
+    ("a_killed_server_is_replaced", a_killed_server_is_replaced),
+    ("a_preload_is_seen_by_all_children", a_preload_is_seen_by_all_children),
+    ("a_preload_that_panics_is_an_error", a_preload_that_panics_is_an_error),
+    ("a_capture_needs_fork", a_capture_needs_fork),
+];
+
+/// The parent's parent in the kernel's eyes: for a child of the server, the server.
+fn server_of() -> i32 {
+    std::os::unix::process::parent_id() as i32
+}
+
+fn kill(pid: i32) {
+    mp_sys::pidfd::signal(mp_sys::pidfd::open(pid).unwrap(), 9).unwrap();
+}
+
+fn a_killed_server_is_replaced() {
+    let finish = || {
+        std::thread::sleep(Duration::from_millis(200));
+        42
+    };
+    let running = Process::call(finish).start().unwrap();
+    let server = Process::call(server_of).start().unwrap().join().unwrap();
+    kill(server);
+    let other = Process::call(server_of).start().unwrap().join().unwrap();
+    assert_ne!(server, other);
+    // The running child goes on, and its value comes.
+    assert_eq!(running.join_timeout(SOON).unwrap(), 42);
+    assert!([ExitStatus::Exited(0), ExitStatus::Unknown].contains(&running.wait()));
+}
+
+static LOADED: AtomicU32 = AtomicU32::new(0);
+
+fn a_preload_is_seen_by_all_children() {
+    let look = || LOADED.load(Ordering::Relaxed);
+    // In a process of its own: what is preloaded stays.
+    let child = Process::call(|| {
+        preload(|| {
+            LOADED.fetch_add(5, Ordering::Relaxed);
+        });
+        let children = [0; 3].map(|_| Process::call(|| LOADED.load(Ordering::Relaxed)).start());
+        let seen: Vec<u32> = children.into_iter().map(|c| c.unwrap().join().unwrap()).collect();
+        preload(|| {
+            LOADED.fetch_add(1, Ordering::Relaxed);
+        });
+        let later = Process::call(|| LOADED.load(Ordering::Relaxed)).start().unwrap();
+        (seen, later.join().unwrap(), LOADED.load(Ordering::Relaxed))
+    });
+    assert_eq!(child.start().unwrap().join_timeout(SOON).unwrap(), (vec![5, 5, 5], 6, 0));
+    assert_eq!(look(), 0);
+}
+
+fn a_preload_that_panics_is_an_error() {
+    let child = Process::call(|| {
+        preload(|| panic!("on purpose"));
+        match Process::call(|| ()).start() {
+            Err(Error::Preload(reason)) => reason,
+            other => format!("{other:?}"),
+        }
+    });
+    let reason = child.stderr(mp_process::Stdio::Null).start().unwrap().join().unwrap();
+    assert!(reason.contains("on purpose"), "{reason}");
+}
+
+fn a_capture_needs_fork() {
+    let text = "captured".to_string();
+    let child = Process::forked(move || text.len()).start().unwrap();
+    assert_eq!(child.join().unwrap(), 8);
+    let refused = Process::forked(|| 1).method(mp_process::StartMethod::Spawn).start();
+    assert!(matches!(refused, Err(Error::NeedsFork)));
+}
