@@ -26,7 +26,33 @@ pub(crate) enum Mode {
 /// One party; it must be joined, or killed.
 pub(crate) enum Member {
     Thread(JoinHandle<()>),
-    Process(OwnedFd),
+    Process(Child),
+}
+
+/// A forked process; it is killed when this is dropped.
+pub(crate) struct Child(OwnedFd);
+
+impl Child {
+    pub(crate) fn status(&self) -> Option<Status> {
+        pidfd::try_reap(&self.0).unwrap()
+    }
+
+    pub(crate) fn signal(&self, signal: i32) {
+        pidfd::signal(&self.0, signal).unwrap();
+    }
+
+    /// Sends SIGKILL and waits for the end.
+    pub(crate) fn kill(&self) {
+        self.signal(SIGKILL);
+        until("a killed process ends", || self.status().is_some());
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // In vain if it has ended, as it mostly has.
+        let _ = pidfd::signal(&self.0, SIGKILL);
+    }
 }
 
 impl Mode {
@@ -51,22 +77,16 @@ impl Mode {
 }
 
 /// Forks a child that does `work` and ends.
-pub(crate) fn child(work: impl FnOnce()) -> OwnedFd {
+pub(crate) fn child(work: impl FnOnce()) -> Child {
     #[expect(unsafe_code, reason = "the test process has one thread when it forks")]
     // SAFETY: bodies fork processes before threads, or one of the two only.
     match unsafe { fork::fork() }.unwrap() {
-        Fork::Parent(pid) => pidfd::open(pid).unwrap(),
+        Fork::Parent(pid) => Child(pidfd::open(pid).unwrap()),
         Fork::Child => {
             let result = catch_unwind(AssertUnwindSafe(work));
             fork::exit_now(if result.is_ok() { 0 } else { 101 })
         }
     }
-}
-
-/// Sends SIGKILL and waits for the end.
-pub(crate) fn kill(process: &OwnedFd) {
-    pidfd::signal(process, SIGKILL).unwrap();
-    until("a killed process ends", || pidfd::try_reap(process).unwrap().is_some());
 }
 
 impl Member {
@@ -79,31 +99,28 @@ impl Member {
             Member::Process(process) => {
                 let mut status = None;
                 let ended = within(PATIENCE, || {
-                    status = pidfd::try_reap(&process).unwrap();
+                    status = process.status();
                     status.is_some()
                 });
-                if !ended {
-                    kill(&process);
-                    panic!("a process did not end");
-                }
+                assert!(ended, "a process did not end");
                 assert_eq!(status, Some(Status::Exited(0)));
             }
         }
     }
 
     pub(crate) fn kill(self) {
-        kill(self.process());
+        self.process().kill();
     }
 
     pub(crate) fn stop(&self) {
-        pidfd::signal(self.process(), SIGSTOP).unwrap();
+        self.process().signal(SIGSTOP);
     }
 
     pub(crate) fn go_on(&self) {
-        pidfd::signal(self.process(), SIGCONT).unwrap();
+        self.process().signal(SIGCONT);
     }
 
-    fn process(&self) -> &OwnedFd {
+    fn process(&self) -> &Child {
         match self {
             Member::Process(process) => process,
             Member::Thread(_) => panic!("a thread cannot be killed"),
