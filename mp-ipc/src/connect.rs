@@ -24,7 +24,8 @@ use crate::{Address, Connection, Error, Key, Wire, auth};
 /// # Errors
 ///
 /// [`Error::Os`] with [`Errno::CONNREFUSED`] or [`Errno::NOENT`] where nobody listens;
-/// [`Error::Authentication`] when the keys differ.
+/// [`Error::Authentication`] when the keys differ; [`Error::Closed`] when the listener gave this
+/// client up, which is one of a crowd.
 ///
 /// # Examples
 ///

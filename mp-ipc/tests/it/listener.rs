@@ -114,14 +114,16 @@ fn a_long_address_is_an_error_and_not_cut() {
 
 #[test]
 fn a_wrong_key_is_an_error_on_both_sides_and_the_next_is_served() {
-    let listener = Listener::private(Some(key("right"))).unwrap();
-    thread::scope(|scope| {
-        let client = scope.spawn(|| connect::<(), ()>(listener.address(), Some(&key("wrong"))));
-        let server = listener.accept_timeout::<(), ()>(LONG);
-        assert!(matches!(server, Err(Error::Authentication)));
-        assert!(matches!(client.join().unwrap(), Err(Error::Authentication)));
-    });
-    round(&listener, Some(&key("right")));
+    for address in [abstract_name(), Address::Tcp("127.0.0.1:0".parse().unwrap())] {
+        let listener = Listener::bind(&address, Some(key("right"))).unwrap();
+        thread::scope(|scope| {
+            let client = scope.spawn(|| connect::<(), ()>(listener.address(), Some(&key("wrong"))));
+            let server = listener.accept_timeout::<(), ()>(LONG);
+            assert!(matches!(server, Err(Error::Authentication)));
+            assert!(matches!(client.join().unwrap(), Err(Error::Authentication)));
+        });
+        round(&listener, Some(&key("right")));
+    }
 }
 
 #[test]
