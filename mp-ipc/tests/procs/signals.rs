@@ -14,7 +14,10 @@ use crate::trial;
 static CAUGHT: AtomicU32 = AtomicU32::new(0);
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![trial("interruptions_are_invisible", interruptions_are_invisible)]
+    vec![
+        trial("interruptions_are_invisible", interruptions_are_invisible),
+        trial("there_is_never_a_sigpipe", there_is_never_a_sigpipe),
+    ]
 }
 
 extern "C" fn caught(_signal: i32) {
@@ -68,5 +71,23 @@ fn interruptions_are_invisible() {
     alarms(0);
     let count = CAUGHT.load(Ordering::Relaxed);
     assert!(count > 100, "there were only {count} interruptions");
+    child.succeed();
+}
+
+fn there_is_never_a_sigpipe() {
+    let child = Child::run(|| {
+        // As in a program that is not Rust's: Rust ignores the signal from the start.
+        mp_sys::signal::restore(libc::SIGPIPE);
+        for len in [0, 100, 100_000] {
+            let (here, there) = pipe::<(), ()>().unwrap();
+            drop(there);
+            assert!(matches!(here.send_bytes(&vec![0; len]), Err(Error::Closed)));
+        }
+        let (one, other) = mp_ipc::Wire::pair().unwrap();
+        drop(other);
+        let fds = (0..300).map(|_| one.as_fd().try_clone_to_owned().unwrap()).collect();
+        let many = mp_ipc::Message { bytes: Vec::new(), fds };
+        assert!(matches!(one.send(&many, None), Err(Error::Closed)));
+    });
     child.succeed();
 }
