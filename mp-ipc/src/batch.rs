@@ -9,7 +9,6 @@ use crate::byte_queue::ByteQueue;
 use crate::message::{decode_from, with_encoded, with_scratch};
 use crate::raw::bell::Listener;
 use crate::raw::ring::{Patience, Ring};
-use crate::raw::wait::Waiter;
 use crate::{Error, PutError, Queue};
 
 /// So many bytes are got in one turn at most, unless one item has more.
@@ -129,7 +128,7 @@ impl ByteQueue {
     /// put before.
     fn put_batch(&self, bytes: &[u8], ends: &[usize]) -> Result<(), (usize, Error)> {
         let ring = self.ring();
-        let mut waiter = Waiter::new(&ring.header.get.bell, Patience::Until(None));
+        let mut waiter = ring.room_waiter(Patience::Until(None));
         let (mut done, mut start) = (0, 0);
         let put = loop {
             let Some(end) = ends.get(done) else { break Ok(()) };
@@ -144,7 +143,7 @@ impl ByteQueue {
                 Err(error) => break Err((done, error)),
             }
             let units = Ring::units_of(end - start);
-            if let Err(error) = waiter.wait(Listener::Each, || ring.has_room(units)) {
+            if let Err(error) = waiter.wait(Listener::Each, || ring.has_room(units), || 0) {
                 break Err((done, error));
             }
         };

@@ -241,14 +241,24 @@ impl ByteQueue {
         fds: &[OwnedFd],
         patience: Patience,
     ) -> Result<(), Error> {
-        if fds.is_empty() && bytes.len() <= SHORT && self.ring().put_short(bytes, patience) {
-            return Ok(());
+        if fds.is_empty() && bytes.len() <= SHORT {
+            let mut short = [0; SHORT];
+            short[..bytes.len()].copy_from_slice(bytes);
+            if self.ring().put_short(&short, bytes.len(), patience) {
+                return Ok(());
+            }
         }
         self.put_any(bytes, fds, patience)
     }
 
+    /// Puts one message in, the long way.
     #[cold]
-    fn put_any(&self, bytes: &[u8], fds: &[OwnedFd], patience: Patience) -> Result<(), Error> {
+    pub(crate) fn put_any(
+        &self,
+        bytes: &[u8],
+        fds: &[OwnedFd],
+        patience: Patience,
+    ) -> Result<(), Error> {
         if bytes.len() > self.ring().inline_max() {
             return self.put_spilled(bytes, fds, patience);
         }
@@ -262,13 +272,13 @@ impl ByteQueue {
     #[cold]
     fn put_spilled(&self, bytes: &[u8], fds: &[OwnedFd], patience: Patience) -> Result<(), Error> {
         let Inner { ring, spill, .. } = &*self.inner;
-        let mut waiter = Waiter::new(&ring.header.get.bell, patience);
+        let mut waiter = ring.room_waiter(patience);
         let segment = loop {
             if let Some(segment) = spill.fill(ring, bytes)? {
                 break segment;
             }
             let ready = || ring.is_closed() || spill.has_room(ring);
-            if waiter.wait(Listener::Each, ready)? == Wake::Over {
+            if waiter.wait(Listener::Each, ready, || 0)? == Wake::Over {
                 return Err(over(patience, Error::Full));
             }
             if ring.is_closed() {
@@ -294,7 +304,7 @@ impl ByteQueue {
         patience: Patience,
     ) -> Result<Cursor, Error> {
         let ring = self.ring();
-        let mut waiter = Waiter::new(&ring.header.get.bell, patience);
+        let mut waiter = ring.room_waiter(patience);
         let put = loop {
             match self.put_once(state, fds, spilled, bytes, patience, &mut waiter) {
                 Ok(None) => {}
@@ -349,7 +359,11 @@ impl ByteQueue {
         }
         drop(put);
         let listener = if units > SMALL { Listener::Each } else { Listener::Any };
-        woken.get_or_insert(waiter.wait(listener, || ring.has_room(units))?);
+        woken.get_or_insert(waiter.wait(
+            listener,
+            || ring.has_room(units),
+            || ring.room_for(units),
+        )?);
         self.after(woken, patience)
     }
 
@@ -369,7 +383,7 @@ impl ByteQueue {
         patience: Patience,
     ) -> Result<Taken, Error> {
         let ring = self.ring();
-        let mut waiter = Waiter::new(&ring.header.put.bell, patience);
+        let mut waiter = ring.news_waiter(patience);
         let taken = loop {
             match self.take_once(to, owner, patience, &mut waiter) {
                 Ok(None) => {}
@@ -392,18 +406,21 @@ impl ByteQueue {
         waiter: &mut Waiter<'_>,
     ) -> Result<Option<Taken>, Error> {
         let ring = self.ring();
-        let mut get = ring.getting(patience)?;
-        if let Some(record) = get.next()? {
-            let taken = self.receive(&mut get, &record, to, owner)?;
+        // Without the lock, so that those who find nothing disturb nobody.
+        if ring.has_news() {
+            let mut get = ring.getting(patience)?;
+            if let Some(record) = get.next()? {
+                let taken = self.receive(&mut get, &record, to, owner)?;
+                drop(get);
+                ring.header.get.bell.ring(1);
+                return Ok(Some(taken));
+            }
             drop(get);
-            ring.header.get.bell.ring(1);
-            return Ok(Some(taken));
+            if ring.is_over(patience)? {
+                return Err(Error::Closed);
+            }
         }
-        drop(get);
-        if ring.is_over(patience)? {
-            return Err(Error::Closed);
-        }
-        match waiter.wait(Listener::Any, || ring.has_news())? {
+        match waiter.wait(Listener::Any, || ring.has_news(), || ring.len() as u32)? {
             Wake::Look => {}
             // Whoever held an item and has died did not ring either. Without the lock, next time.
             Wake::Tick => drop(ring.reap(Patience::Try)),

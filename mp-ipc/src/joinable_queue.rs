@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::raw::bell::Listener;
 use crate::raw::owner::Owner;
 use crate::raw::ring::Patience;
-use crate::raw::wait::{Waiter, Wake};
+use crate::raw::wait::Wake;
 use crate::{Error, PutError, Queue};
 
 /// A [`Queue`] whose items are tasks: each is got, worked on, and reported as done.
@@ -106,14 +106,14 @@ impl<T> JoinableQueue<T> {
 
     fn join_until(&self, deadline: Option<Deadline>) -> Result<(), Error> {
         let ring = self.queue.bytes().ring();
-        let mut waiter = Waiter::new(&ring.header.get.bell, Patience::Until(deadline));
+        let mut waiter = ring.room_waiter(Patience::Until(deadline));
         let is_done = || ring.unfinished() == 0;
         let mut waiting = 0;
         let joined = loop {
             if is_done() {
                 break Ok(());
             }
-            match waiter.wait(Listener::Each, is_done)? {
+            match waiter.wait(Listener::Each, is_done, || 0)? {
                 Wake::Look => {}
                 Wake::Over => break Err(Error::TimedOut),
                 Wake::Tick => {

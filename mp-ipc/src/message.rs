@@ -46,6 +46,20 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Message, Error> {
     Ok(Message { bytes, fds })
 }
 
+/// Writes `value` into `bytes` and says how long it is. `None` when it is too long or holds a
+/// handle or fails: then the long way finds out which.
+#[inline]
+pub(crate) fn encode_short<T: Serialize + ?Sized>(
+    value: &T,
+    bytes: &mut [u8; SHORT],
+) -> Option<usize> {
+    // Outside of a message a handle cannot be written at all.
+    if !fd_table::is_idle() {
+        return None;
+    }
+    postcard::to_slice(value, bytes).ok().map(|bytes| bytes.len())
+}
+
 /// Gives `act` the bytes and the descriptors of `value`, out of memory that is used again.
 #[inline]
 pub(crate) fn with_encoded<T: Serialize + ?Sized, R>(
@@ -53,12 +67,8 @@ pub(crate) fn with_encoded<T: Serialize + ?Sized, R>(
     act: impl FnOnce(&[u8], &[OwnedFd]) -> Result<R, Error>,
 ) -> Result<R, Error> {
     let mut short = [0; SHORT];
-    // Most values are short and hold no handle. If one is not so, this fails and the rest finds
-    // out why.
-    if fd_table::is_idle()
-        && let Ok(bytes) = postcard::to_slice(value, &mut short)
-    {
-        return act(bytes, &[]);
+    if let Some(len) = encode_short(value, &mut short) {
+        return act(&short[..len], &[]);
     }
     with_scratch(|scratch| {
         let fds = encode_into(value, scratch)?;
@@ -134,7 +144,7 @@ pub(crate) fn decode_from<T: DeserializeOwned>(
     bytes: &[u8],
     fds: Vec<OwnedFd>,
 ) -> Result<T, Error> {
-    // As in `with_encoded`: if it fails, the rest finds out why.
+    // As in `encode_short`: if it fails, the rest finds out why.
     if fds.is_empty()
         && fd_table::is_idle()
         && let Ok((value, [])) = postcard::take_from_bytes(bytes)

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::byte_queue::{BYTES, Taken};
-use crate::message::{decode_from, with_encoded, with_scratch};
+use crate::message::{decode_from, encode_short, with_encoded, with_scratch};
 use crate::raw::fast::SHORT;
 use crate::raw::owner::Owner;
 use crate::raw::ring::Patience;
@@ -230,7 +230,13 @@ impl<T: Serialize> Queue<T> {
 
     #[inline]
     pub(crate) fn put_with(&self, value: T, patience: Patience) -> Result<(), PutError<T>> {
-        let put = with_encoded(&value, |bytes, fds| self.bytes.put_message(bytes, fds, patience));
+        let mut short = [0; SHORT];
+        if let Some(len) = encode_short(&value, &mut short)
+            && self.bytes.ring().put_short(&short, len, patience)
+        {
+            return Ok(());
+        }
+        let put = with_encoded(&value, |bytes, fds| self.bytes.put_any(bytes, fds, patience));
         put.map_err(|error| PutError { value, error })
     }
 }

@@ -14,27 +14,21 @@ use super::ring::{Patience, Ring, Turn, UNIT};
 pub(crate) const SHORT: usize = 128;
 
 impl Ring {
-    /// Puts `bytes`, and says whether that was possible.
+    /// Puts the first `len` of `bytes`, and says whether that was possible.
     #[inline]
-    pub(crate) fn put_short(&self, bytes: &[u8], patience: Patience) -> bool {
-        let units = Ring::units_of(bytes.len());
+    pub(crate) fn put_short(&self, bytes: &[u8; SHORT], len: usize, patience: Patience) -> bool {
+        let units = Ring::units_of(len);
         let side = &self.header.put;
         let Ok(turn) = Turn::take(&side.lock, patience) else { return false };
         let tail = Cursor::of(side.commit.load(Ordering::Relaxed));
-        if bytes.len() > SHORT || self.is_closed() || !self.has_room_behind(tail, units) {
+        if len > SHORT || self.is_closed() || !self.has_room_behind(tail, units) {
             return false;
         }
-        let mut written = self.store(tail.units, bytes.len() as u64);
-        let mut unit = tail.units;
-        let (words, rest) = bytes.as_chunks::<UNIT>();
-        for word in words {
-            unit = unit.wrapping_add(1);
-            written &= self.store(unit, u64::from_ne_bytes(*word));
-        }
-        if !rest.is_empty() {
-            let mut word = [0; UNIT];
-            word[..rest.len()].copy_from_slice(rest);
-            written &= self.store(unit.wrapping_add(1), u64::from_ne_bytes(word));
+        let mut written = self.store(tail.units, len as u64);
+        // Whole words: what is behind the record's end in the last one means nothing.
+        let words = bytes.as_chunks::<UNIT>().0.iter().zip(1..units);
+        for (word, at) in words {
+            written &= self.store(tail.units.wrapping_add(at), u64::from_ne_bytes(*word));
         }
         if !written {
             return false;

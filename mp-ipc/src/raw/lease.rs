@@ -101,6 +101,7 @@ impl Getting<'_> {
         }
         self.commit();
         if self.head == next {
+            self.ring.header.returned.store(0, Ordering::Relaxed);
             self.ring.header.leasing.store(0, Ordering::Release);
             self.leasing = false;
         }
@@ -190,6 +191,9 @@ impl Ring {
             return Ok(0);
         }
         let mut getting = self.getting(patience)?;
+        if !getting.leasing {
+            return Ok(0);
+        }
         let mut given_back = 0;
         for (place, word) in self.header.owners.iter().enumerate() {
             let owner = Owner(word.load(Ordering::Relaxed));

@@ -9,6 +9,7 @@ use mp_sys::Deadline;
 
 use super::cursor::Cursor;
 use super::header::{Header, RING};
+use super::wait::{Lull, Waiter};
 use crate::Error;
 
 /// Records are measured in these.
@@ -34,6 +35,9 @@ pub(crate) struct Ring {
     units: u32,
     /// The most items; `u32::MAX` is no limit.
     limit: u32,
+    /// For the waits of this process for room, and for items.
+    pub(crate) room: Lull,
+    pub(crate) news: Lull,
 }
 
 /// One record of the ring, its length checked.
@@ -75,7 +79,8 @@ impl Ring {
             0 => u32::MAX,
             limit => limit,
         };
-        Ok(Ring { region, header, data, units: (bytes / UNIT) as u32, limit })
+        let (room, news) = (Lull::default(), Lull::default());
+        Ok(Ring { region, header, data, units: (bytes / UNIT) as u32, limit, room, news })
     }
 
     pub(crate) fn region(&self) -> &Region {
@@ -168,6 +173,25 @@ impl Ring {
     #[inline]
     pub(crate) fn fits(&self, tail: Cursor, head: Cursor, next: Cursor, units: u32) -> bool {
         tail.units_since(head) <= self.units - units && tail.items_since(next) < self.limit
+    }
+
+    /// For a put that may have to wait for room.
+    #[inline]
+    pub(crate) fn room_waiter(&self, patience: Patience) -> Waiter<'_> {
+        Waiter::new(&self.header.get.bell, &self.room, patience)
+    }
+
+    /// For a get that may have to wait for an item.
+    #[inline]
+    pub(crate) fn news_waiter(&self, patience: Patience) -> Waiter<'_> {
+        Waiter::new(&self.header.put.bell, &self.news, patience)
+    }
+
+    /// How many records of `units` fit.
+    pub(crate) fn room_for(&self, units: u32) -> u32 {
+        let tail = self.tail();
+        let free = self.units.saturating_sub(tail.units_since(self.head()));
+        (free / units.max(1)).min(self.limit.saturating_sub(tail.items_since(self.next())))
     }
 
     /// Whether a put of `units` has something to do: room, or the end.

@@ -1,6 +1,7 @@
 //! Waiting for the other side: a short spin where that can help, then sleep.
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use mp_sys::{Deadline, Errno};
@@ -21,10 +22,49 @@ const NAP: Duration = Duration::from_millis(1);
 /// The longest spin before the first sleep.
 const SPIN: Duration = Duration::from_micros(5);
 
+/// How long a side lingers, once the other side has made something, so that there is more of it.
+const LULL: Duration = Duration::from_micros(4);
+/// So many things make a lull worth its time.
+const WORTH: u32 = 4;
+/// After a lull that was not worth it, so many waits go without.
+const REST: u32 = 256;
+
+/// Whether a side does well to linger.
+///
+/// When both sides stream, the faster one is always at the other's heels: each item costs both of
+/// them the transfer of the lines they share. If it lets the other one get ahead for a moment,
+/// one transfer serves many items. In a dialogue that brings nothing, so it is tried seldom.
+#[derive(Debug, Default)]
+pub(crate) struct Lull {
+    /// How many waits to go without.
+    rest: AtomicU32,
+}
+
+impl Lull {
+    /// After a wait that a spin has ended: lingers, if that has been worth it or it is time to
+    /// try again. `made` says how much there is to do.
+    fn linger(&self, made: impl Fn() -> u32) {
+        // Relaxed: a hint of this process to itself.
+        let rest = self.rest.load(Ordering::Relaxed);
+        if rest > 0 {
+            self.rest.store(rest - 1, Ordering::Relaxed);
+            return;
+        }
+        let until = Deadline::after(LULL);
+        while !until.has_passed() {
+            std::hint::spin_loop();
+        }
+        if made() < WORTH {
+            self.rest.store(REST, Ordering::Relaxed);
+        }
+    }
+}
+
 /// One blocking call's waiting.
 #[derive(Debug)]
 pub(crate) struct Waiter<'a> {
     bell: &'a Bell,
+    lull: &'a Lull,
     patience: Patience,
     slept: bool,
 }
@@ -42,19 +82,22 @@ pub(crate) enum Wake {
 
 impl<'a> Waiter<'a> {
     #[inline]
-    pub(crate) fn new(bell: &'a Bell, patience: Patience) -> Waiter<'a> {
-        Waiter { bell, patience, slept: false }
+    pub(crate) fn new(bell: &'a Bell, lull: &'a Lull, patience: Patience) -> Waiter<'a> {
+        Waiter { bell, lull, patience, slept: false }
     }
 
-    /// Waits until `ready`, or until a tick or the deadline has passed.
+    /// Waits until `ready`, or until a tick or the deadline has passed. `made` says how many things
+    /// there are to do.
     #[cold]
     pub(crate) fn wait(
         &mut self,
         listener: Listener,
         ready: impl Fn() -> bool,
+        made: impl Fn() -> u32,
     ) -> Result<Wake, Error> {
         let Patience::Until(deadline) = self.patience else { return Ok(Wake::Over) };
         if !self.slept && spin(&ready) {
+            self.lull.linger(made);
             return Ok(Wake::Look);
         }
         let heard = self.bell.listen(listener);
