@@ -207,14 +207,10 @@ mod tests {
     use super::{Held, Place};
     use crate::{Deadline, Errno};
 
-    /// A leaked place, so that a thread may end while it holds it.
-    fn place() -> &'static Place {
-        Box::leak(Box::new(Place::new()))
-    }
-
     #[test]
     fn a_zeroed_place_is_a_free_mutex() {
-        let place = place();
+        static PLACE: Place = Place::new();
+        let place = &PLACE;
         // SAFETY: the place is never unmapped, here and below.
         assert_eq!(unsafe { place.lock(None) }, Ok(Held::Clean));
         // SAFETY: as above.
@@ -233,7 +229,8 @@ mod tests {
 
     #[test]
     fn the_next_holder_learns_of_a_death() {
-        let place = place();
+        static PLACE: Place = Place::new();
+        let place = &PLACE;
         // SAFETY: the place is never unmapped, here and below.
         let ended = std::thread::spawn(|| unsafe { place.lock(None) });
         assert_eq!(ended.join().unwrap(), Ok(Held::Clean));
