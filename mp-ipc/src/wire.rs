@@ -102,7 +102,7 @@ impl Wire {
         self.finish(&mut rest, deadline)?;
         let mut frame = Outgoing::new(bytes, fds);
         let result = self.push(&mut frame, deadline);
-        if result.is_err() && frame.sent > 0 {
+        if frame.sent > 0 && !matches!(result, Ok(()) | Err(Error::Closed)) {
             self.keep(&mut rest, bytes, fds, frame.sent)?;
             if matches!(result, Err(Error::TimedOut)) {
                 return Err(Error::Unfinished);
