@@ -1,14 +1,16 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(
+    loom,
+    allow(dead_code, unused_imports, reason = "under loom only the algorithms are built")
+)]
 
 mod error;
 mod owner;
+mod raw;
 mod sys;
 
-#[cfg(not(loom))]
-mod raw;
-/// The algorithms, for their models.
-#[cfg(loom)]
-pub mod raw;
+#[cfg(all(test, loom))]
+mod models;
 
 #[cfg(not(loom))]
 mod barrier;

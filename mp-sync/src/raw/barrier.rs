@@ -64,7 +64,7 @@ pub(crate) struct Arrival {
 
 impl<const N: usize> RawBarrier<N> {
     #[cfg(loom)]
-    pub fn new(parties: u32) -> RawBarrier<N> {
+    pub(crate) fn new(parties: u32) -> RawBarrier<N> {
         RawBarrier {
             lock: RawMutex::new(),
             state: AtomicU32::new(0),
@@ -94,14 +94,18 @@ impl<const N: usize> RawBarrier<N> {
             // SAFETY: the caller's contract, and `lock` is ours.
             let arrived = unsafe { self.try_arrive() };
             self.lock.unlock();
-            if let Some(arrival) = arrived? {
-                // One who sleeps begins to watch over our life, as we watch over theirs.
-                sys::wake(&self.state, 1);
-                return Ok(arrival);
-            }
-            let state = self.state.load(Ordering::Acquire);
-            if !matches!(state & PHASE, BROKEN) && self.held() > 0 {
-                self.watch(state, None).sleep(deadline)?;
+            let state = match arrived? {
+                Ok(arrival) => {
+                    // One who sleeps begins to watch over our life, as we watch over theirs.
+                    sys::wake(&self.state, 1);
+                    return Ok(arrival);
+                }
+                Err(state) => state,
+            };
+            // First watch, then look: if all have left in between, it is for us to go on.
+            let watched = self.watch(state, None);
+            if self.held() > 0 {
+                watched.sleep(deadline)?;
             }
         }
     }
@@ -181,12 +185,12 @@ impl<const N: usize> RawBarrier<N> {
         }
     }
 
-    /// `lock` is ours. `None` when the last cycle is not over yet.
+    /// `lock` is ours. When the last cycle is not over yet: the state that has to end first.
     ///
     /// # Safety
     ///
     /// As `arrive`.
-    unsafe fn try_arrive(&self) -> Result<Option<Arrival>, Error> {
+    unsafe fn try_arrive(&self) -> Result<Result<Arrival, u32>, Error> {
         let mut state = self.state.load(Ordering::Acquire);
         let index = self.held();
         if matches!(state & PHASE, DRAINING | RESETTING) && index == 0 {
@@ -211,7 +215,7 @@ impl<const N: usize> RawBarrier<N> {
                 return Err(Error::Broken);
             }
             FILLING if index < self.parties() => {}
-            _ => return Ok(None),
+            _ => return Ok(Err(state)),
         }
         for (slot, lock) in self.slots().iter().enumerate() {
             // SAFETY: the caller's contract.
@@ -219,7 +223,7 @@ impl<const N: usize> RawBarrier<N> {
                 None => {}
                 Some(Acquired::Clean) => {
                     let is_last = index + 1 == self.parties();
-                    return Ok(Some(Arrival { slot, index, is_last, state }));
+                    return Ok(Ok(Arrival { slot, index, is_last, state }));
                 }
                 Some(Acquired::OwnerDied) => {
                     // A party that died since we looked.
@@ -229,7 +233,7 @@ impl<const N: usize> RawBarrier<N> {
                 }
             }
         }
-        Ok(None)
+        Ok(Err(state))
     }
 
     /// Ends the filling phase `state`, unless it has ended, and wakes all.

@@ -17,8 +17,7 @@ pub(crate) struct RawCondvar {
 
 impl RawCondvar {
     #[cfg(loom)]
-    #[expect(clippy::new_without_default, reason = "shared memory is zeroed, not constructed")]
-    pub fn new() -> RawCondvar {
+    pub(crate) fn new() -> RawCondvar {
         RawCondvar { generation: AtomicU32::new(0) }
     }
 

@@ -20,8 +20,7 @@ pub(crate) struct RawEvent {
 
 impl RawEvent {
     #[cfg(loom)]
-    #[expect(clippy::new_without_default, reason = "shared memory is zeroed, not constructed")]
-    pub fn new() -> RawEvent {
+    pub(crate) fn new() -> RawEvent {
         RawEvent { word: AtomicU32::new(0) }
     }
 

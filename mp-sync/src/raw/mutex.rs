@@ -102,8 +102,7 @@ impl RawMutex {
     }
 
     #[cfg(loom)]
-    #[expect(missing_docs, clippy::new_without_default, reason = "loom's atomics are not const")]
-    pub fn new() -> RawMutex {
+    pub(crate) fn new() -> RawMutex {
         RawMutex { node: Node::new(), spare: [AtomicU32::new(0), AtomicU32::new(0)] }
     }
 

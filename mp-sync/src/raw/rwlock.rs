@@ -47,8 +47,7 @@ type WriterDied = bool;
 
 impl<const N: usize> RawRwLock<N> {
     #[cfg(loom)]
-    #[expect(clippy::new_without_default, reason = "shared memory is zeroed, not constructed")]
-    pub fn new() -> RawRwLock<N> {
+    pub(crate) fn new() -> RawRwLock<N> {
         RawRwLock {
             writer: RawMutex::new(),
             writing: AtomicU32::new(0),

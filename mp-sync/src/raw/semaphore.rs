@@ -13,7 +13,7 @@ use mp_sys::Deadline;
 
 use crate::Error;
 use crate::raw::{RawMutex, Watched};
-use crate::sys::{self, AtomicU32, Ordering};
+use crate::sys::{self, AtomicU32, Ordering, fence};
 
 /// The most permits there can be: Python's `SEM_VALUE_MAX`.
 pub(crate) const PERMITS_MAX: u32 = i32::MAX as u32;
@@ -66,8 +66,7 @@ struct Count {
 
 impl<const N: usize> RawSemaphore<N> {
     #[cfg(loom)]
-    #[expect(clippy::new_without_default, reason = "shared memory is zeroed, not constructed")]
-    pub fn new() -> RawSemaphore<N> {
+    pub(crate) fn new() -> RawSemaphore<N> {
         RawSemaphore {
             lock: RawMutex::new(),
             total: AtomicU32::new(0),
@@ -97,9 +96,11 @@ impl<const N: usize> RawSemaphore<N> {
                 self.lock.unlock();
                 return done;
             }
-            // SeqCst: pairs with signal(): either it sees the flag, or we see what it gave back.
-            self.sleepers.store(1, Ordering::SeqCst);
-            let seen = self.signal.load(Ordering::SeqCst);
+            // The fence pairs with that in signal(): either it sees the flag, or we see what it
+            // gave back.
+            self.sleepers.store(1, Ordering::Relaxed);
+            fence(Ordering::SeqCst);
+            let seen = self.signal.load(Ordering::Acquire);
             let available = self.count().available > 0;
             let mut watched = Watched::new(&self.signal, seen);
             let used = self.used.load(Ordering::Relaxed) as usize;
@@ -141,7 +142,7 @@ impl<const N: usize> RawSemaphore<N> {
         }
         // First the total: in between, one permit too few is available, never one too many. And
         // if we die in between, our entry is void, so it is as if we had died after.
-        self.total.fetch_sub(1, Ordering::SeqCst);
+        self.total.fetch_sub(1, Ordering::AcqRel);
         self.leave(entry);
         self.signal(1);
     }
@@ -149,7 +150,7 @@ impl<const N: usize> RawSemaphore<N> {
     /// Adds permits, up to `max` in all. Async-signal-safe.
     pub(crate) fn add(&self, count: u32, max: u32) -> Result<(), Error> {
         let sum = |total: u32| total.checked_add(count).filter(|sum| *sum <= max);
-        match self.total.fetch_update(Ordering::SeqCst, Ordering::Relaxed, sum) {
+        match self.total.fetch_update(Ordering::AcqRel, Ordering::Relaxed, sum) {
             Ok(_) => {
                 self.signal(count);
                 Ok(())
@@ -199,7 +200,7 @@ impl<const N: usize> RawSemaphore<N> {
         held.store(held.load(Ordering::Relaxed) + 1, Ordering::Release);
         // A death may have freed several permits, and woke one sleeper.
         if count.available > 1 && self.sleepers.load(Ordering::Relaxed) != 0 {
-            self.signal.fetch_add(1, Ordering::SeqCst);
+            self.signal.fetch_add(1, Ordering::Release);
             if sys::wake(&self.signal, 1) == 0 {
                 // Who has set the flag and does not sleep yet will see the signal.
                 self.sleepers.store(0, Ordering::Relaxed);
@@ -210,7 +211,7 @@ impl<const N: usize> RawSemaphore<N> {
 
     fn count(&self) -> Count {
         let mut count = Count {
-            available: i64::from(self.total.load(Ordering::SeqCst)),
+            available: i64::from(self.total.load(Ordering::Acquire)),
             mine: None,
             free: None,
         };
@@ -239,7 +240,7 @@ impl<const N: usize> RawSemaphore<N> {
         }
         let left = held.load(Ordering::Relaxed) - 1;
         // The commit. Release: pairs with the Acquire in count().
-        held.store(left, Ordering::SeqCst);
+        held.store(left, Ordering::Release);
         if left == 0 {
             lock.unlock();
         }
@@ -248,9 +249,11 @@ impl<const N: usize> RawSemaphore<N> {
 
     /// Permits may have become available.
     fn signal(&self, count: u32) {
-        self.signal.fetch_add(1, Ordering::SeqCst);
-        // SeqCst: pairs with the store in acquire_until().
-        if self.sleepers.load(Ordering::SeqCst) != 0 {
+        // Release: who finds the signal changed sees what was given back.
+        self.signal.fetch_add(1, Ordering::Release);
+        // Pairs with the fence in acquire_until().
+        fence(Ordering::SeqCst);
+        if self.sleepers.load(Ordering::Relaxed) != 0 {
             sys::wake(&self.signal, count);
         }
     }
