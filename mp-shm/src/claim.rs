@@ -28,7 +28,8 @@ impl Claim {
     pub(crate) fn with<R>(&self, act: impl FnOnce() -> R) -> Result<R, Error> {
         let claiming = Error::os("claiming shared memory");
         let list = List::current().map_err(Error::os("claiming shared memory"))?;
-        if list.held() >= HELD_MAX {
+        // One may go uncounted.
+        if list.held() + 1 >= HELD_MAX {
             return Err(claiming(Errno::NOLCK));
         }
         self.take(list);
