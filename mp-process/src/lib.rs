@@ -34,6 +34,6 @@ pub use init::init;
 pub use logging::log_to_stderr;
 pub use mp_ipc::{Errno, Fd, Message};
 pub use order::{Limit, Stdio};
-pub use panic::{PanicInfo, catch_panic};
+pub use panic::{PanicInfo, catch_panic, catch_panic_quietly};
 pub use process::{Process, StartMethod};
 pub use status::ExitStatus;

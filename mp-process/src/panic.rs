@@ -35,6 +35,8 @@ impl std::error::Error for PanicInfo {}
 thread_local! {
     /// How many `catch_panic` are on this thread's stack.
     static CATCHING: Cell<u32> = const { Cell::new(0) };
+    /// Whether the innermost of them is a `catch_panic_quietly`.
+    static QUIET: Cell<bool> = const { Cell::new(false) };
     static LAST: RefCell<Option<PanicInfo>> = const { RefCell::new(None) };
 }
 
@@ -56,16 +58,42 @@ thread_local! {
 /// assert!(panic.location.unwrap().contains(".rs:"));
 /// ```
 pub fn catch_panic<R>(f: impl FnOnce() -> R) -> Result<R, PanicInfo> {
+    catch(f, false)
+}
+
+/// As [`catch_panic`], but nothing is printed: for panics that are told to somebody else.
+///
+/// It is for the calling thread alone; what others print they print.
+///
+/// # Errors
+///
+/// The panic.
+///
+/// # Examples
+///
+/// ```
+/// let panic = mp_process::catch_panic_quietly(|| panic!("not a word")).unwrap_err();
+/// assert_eq!(panic.message, "not a word");
+/// ```
+pub fn catch_panic_quietly<R>(f: impl FnOnce() -> R) -> Result<R, PanicInfo> {
+    catch(f, true)
+}
+
+fn catch<R>(f: impl FnOnce() -> R, quiet: bool) -> Result<R, PanicInfo> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let printing = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             note(info);
-            printing(info);
+            if !QUIET.get() {
+                printing(info);
+            }
         }));
     });
     CATCHING.set(CATCHING.get() + 1);
+    let outer = QUIET.replace(quiet);
     let result = std::panic::catch_unwind(AssertUnwindSafe(f));
+    QUIET.set(outer);
     CATCHING.set(CATCHING.get() - 1);
     result.map_err(|payload| {
         let noted = LAST.take();

@@ -272,6 +272,10 @@ impl<R: Serialize + DeserializeOwned> Process<R> {
         if method != StartMethod::Fork && init::entry().is_none() {
             return Err(Error::NotInitialised);
         }
+        if method == StartMethod::Fork {
+            // A copy that had to make its own key would be a stranger.
+            crate::authkey();
+        }
         let Process { body, name, daemon, setup, timeout, .. } = self;
         let body = match body {
             Body::Task(task, encode) => Ok((task, encode().map_err(Error::Arguments)?)),
