@@ -62,6 +62,17 @@ impl Deadline {
         Deadline::now() >= self
     }
 
+    /// How long ago it was; zero when it lies ahead.
+    pub fn elapsed(self) -> Duration {
+        Duration::from_nanos(Deadline::now().nanos.saturating_sub(self.nanos))
+    }
+
+    /// The moment that lies `time` after this one.
+    pub fn plus(self, time: Duration) -> Deadline {
+        let ahead = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        Deadline { nanos: self.nanos.saturating_add(ahead) }
+    }
+
     /// The earlier of this and `other`, where `None` is "for ever".
     pub fn or_earlier(self, other: Option<Deadline>) -> Deadline {
         other.map_or(self, |other| self.min(other))
