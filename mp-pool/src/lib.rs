@@ -1,1 +1,43 @@
 #![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod async_result;
+mod batch;
+mod bell;
+mod builder;
+mod call;
+mod callbacks;
+mod codec;
+mod collector;
+mod completed;
+mod core;
+mod error;
+mod function;
+mod hand;
+mod imap;
+mod inner;
+mod job;
+mod lane;
+mod ledger;
+mod local;
+mod pool;
+mod pool_end;
+mod settings;
+mod stats;
+mod tend;
+mod with;
+mod work;
+mod worker;
+mod worker_end;
+
+pub use async_result::AsyncResult;
+pub use builder::Builder;
+pub use completed::{Wait, as_completed, wait_for};
+pub use error::{Error, TaskError};
+pub use function::Initialised;
+pub use imap::Imap;
+pub use local::{keep, should_stop, with_kept, worker_index};
+pub use mp_process::{ExitStatus, PanicInfo, StartMethod};
+pub use pool::Pool;
+pub use stats::{Progress, Slow, Stats, WorkerStats};
+pub use with::With;

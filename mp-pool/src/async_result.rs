@@ -1,0 +1,283 @@
+//! A result that is on its way.
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use mp_sys::{Deadline, fd_table};
+use serde::de::DeserializeOwned;
+
+use crate::batch::{Batch, Content, Effect, Mail, Piece};
+use crate::codec::{self, Item};
+use crate::inner::Inner;
+use crate::job::Failure;
+use crate::{Error, TaskError};
+
+/// The result of an asynchronous call, which may not be there yet.
+///
+/// It is a handle: a clone stands for the same call, and dropping it ends nothing. It is also a
+/// `Future`, for whatever runtime.
+///
+/// Python: `AsyncResult`, `concurrent.futures.Future`.
+#[doc(alias = "Future")]
+pub struct AsyncResult<T> {
+    pub(crate) pool: Arc<Inner>,
+    pub(crate) batch: Arc<Batch>,
+    assemble: fn(&[Piece]) -> Result<T, Error>,
+    value: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for AsyncResult<T> {
+    fn clone(&self) -> Self {
+        AsyncResult {
+            pool: Arc::clone(&self.pool),
+            batch: Arc::clone(&self.batch),
+            assemble: self.assemble,
+            value: PhantomData,
+        }
+    }
+}
+
+impl<T> fmt::Debug for AsyncResult<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncResult").field("ready", &self.ready()).finish_non_exhaustive()
+    }
+}
+
+impl<T> AsyncResult<T> {
+    pub(crate) fn new(
+        pool: Arc<Inner>,
+        batch: Arc<Batch>,
+        assemble: fn(&[Piece]) -> Result<T, Error>,
+    ) -> AsyncResult<T> {
+        AsyncResult { pool, batch, assemble, value: PhantomData }
+    }
+
+    /// Waits for the result.
+    ///
+    /// It can be asked for any number of times; each time it is decoded anew.
+    ///
+    /// # Blocking
+    ///
+    /// Waits for the workers. If one dies it *reports* [`TaskError::WorkerDied`]; if the pool ends
+    /// it *reports* [`TaskError::Cancelled`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Task`] if the task failed; of several, the first one.
+    ///
+    /// Python: `AsyncResult.get()`, `Future.result()`.
+    pub fn get(&self) -> Result<T, Error> {
+        self.get_until(None)
+    }
+
+    /// As [`get`](AsyncResult::get), but waits no longer than `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`] when the time is up: the task goes on. Otherwise as `get`.
+    pub fn get_timeout(&self, timeout: Duration) -> Result<T, Error> {
+        self.get_until(Some(Deadline::after(timeout)))
+    }
+
+    /// As [`get`](AsyncResult::get), but does not wait.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotReady`] if it is not there. Otherwise as `get`.
+    pub fn try_get(&self) -> Result<T, Error> {
+        if self.ready() { self.take() } else { Err(Error::NotReady) }
+    }
+
+    fn get_until(&self, deadline: Option<Deadline>) -> Result<T, Error> {
+        if self.pool.wait(&self.batch, Mail::is_complete, deadline) {
+            self.take()
+        } else {
+            Err(Error::TimedOut)
+        }
+    }
+
+    fn take(&self) -> Result<T, Error> {
+        self.batch.look(|mail| {
+            mail.pieces.sort_by_key(|piece| piece.first);
+            (self.assemble)(&mail.pieces)
+        })
+    }
+
+    /// Waits until the call is over, well or badly.
+    ///
+    /// # Blocking
+    ///
+    /// As [`get`](AsyncResult::get).
+    ///
+    /// Python: `AsyncResult.wait()`.
+    pub fn wait(&self) {
+        self.pool.wait(&self.batch, Mail::is_complete, None);
+    }
+
+    /// As [`wait`](AsyncResult::wait), but no longer than `timeout`; `false` if it is not over.
+    pub fn wait_timeout(&self, timeout: Duration) -> bool {
+        self.pool.wait(&self.batch, Mail::is_complete, Some(Deadline::after(timeout)))
+    }
+
+    /// Whether the call is over, well or badly.
+    ///
+    /// Python: `AsyncResult.ready()`, `Future.done()`.
+    #[doc(alias = "done")]
+    pub fn ready(&self) -> bool {
+        self.batch.is_complete()
+    }
+
+    /// Whether the call is over and nothing failed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotReady`] if it is not over.
+    ///
+    /// Python: `AsyncResult.successful()`.
+    pub fn successful(&self) -> Result<bool, Error> {
+        self.batch.look(|mail| match mail.is_complete() {
+            true => Ok(mail.pieces.iter().all(is_successful)),
+            false => Err(Error::NotReady),
+        })
+    }
+
+    /// Cancels the call: what waits is taken back, what runs is ended together with its worker,
+    /// which is replaced. Results that have come stay.
+    ///
+    /// `false` if the call was over already.
+    ///
+    /// Python: `Future.cancel()`, which leaves a running task alone.
+    pub fn cancel(&self) -> bool {
+        if self.ready() {
+            return false;
+        }
+        self.pool.with(|core| core.cancel(&self.batch));
+        self.pool.bell.ring();
+        true
+    }
+
+    /// Asks the running tasks of the call to stop ([`should_stop`](crate::should_stop)).
+    pub fn ask_to_stop(&self) {
+        self.pool.with(|core| core.ask_to_stop(&self.batch));
+    }
+}
+
+impl<T: Send + 'static> AsyncResult<T> {
+    /// Has `callback` called with the result, on the pool's callback thread.
+    ///
+    /// Callbacks run one after the other; one that blocks delays the others, but no result. A
+    /// panic in one is logged.
+    ///
+    /// Python: `callback` and `error_callback`, `Future.add_done_callback()`.
+    #[doc(alias = "add_done_callback")]
+    #[doc(alias = "callback")]
+    #[doc(alias = "error_callback")]
+    pub fn on_ready(&self, callback: impl FnOnce(Result<T, Error>) + Send + 'static) {
+        let result = self.clone();
+        let call = Box::new(move || callback(result.take()));
+        self.pool.watch(&self.batch, Effect::Call(call));
+    }
+}
+
+/// Never fails to make progress: the waker is kept until the result has come.
+impl<T> Future for AsyncResult<T> {
+    type Output = Result<T, Error>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.batch.watch(Effect::Wake(context.waker().clone())) {
+            None => Poll::Pending,
+            Some(_) => Poll::Ready(self.take()),
+        }
+    }
+}
+
+fn is_successful(piece: &Piece) -> bool {
+    match &piece.content {
+        Content::Failed(_) => false,
+        Content::Reply { bytes, .. } => {
+            let mut row = &bytes[..];
+            while let Some(item) = codec::take(&mut row) {
+                if matches!(item, Item::Failure(_)) {
+                    return false;
+                }
+            }
+            true
+        }
+    }
+}
+
+/// Decodes the results in a piece, one after the other.
+pub(crate) fn results<R: DeserializeOwned>(
+    piece: &Piece,
+    mut each: impl FnMut(Result<R, TaskError>),
+) {
+    match &piece.content {
+        Content::Failed(error) => (0..piece.count).for_each(|_| each(Err(error.clone()))),
+        Content::Reply { bytes, fds } => {
+            let fds: Result<Vec<_>, _> = fds.iter().map(|fd| fd.try_clone()).collect();
+            let mut row = &bytes[..];
+            let mut decode_all = || {
+                for _ in 0..piece.count {
+                    each(match codec::take(&mut row) {
+                        Some(Item::Value(item)) => codec::decode(item)
+                            .map_err(|reason| TaskError::Codec(format!("result: {reason}"))),
+                        Some(Item::Failure(item)) => Err(failure(item)),
+                        None => Err(TaskError::Codec("the reply is cut short".into())),
+                    });
+                }
+            };
+            match fds {
+                Ok(fds) if fds.is_empty() => decode_all(),
+                fds => fd_table::supply(fds.unwrap_or_default(), decode_all),
+            }
+        }
+    }
+}
+
+fn failure(item: &[u8]) -> TaskError {
+    match codec::decode(item) {
+        Ok(Failure::Panicked(panic)) => TaskError::Panicked(panic),
+        Ok(Failure::Codec(reason)) | Err(reason) => TaskError::Codec(reason),
+    }
+}
+
+/// The result of a call with one item.
+pub(crate) fn assemble_one<R: DeserializeOwned>(pieces: &[Piece]) -> Result<R, Error> {
+    let mut result = Err(TaskError::Cancelled);
+    pieces.iter().for_each(|piece| results(piece, |item| result = item));
+    Ok(result?)
+}
+
+/// The results of a call with many items: all, or the first failure.
+pub(crate) fn assemble_all<R: DeserializeOwned>(pieces: &[Piece]) -> Result<Vec<R>, Error> {
+    let mut values = Vec::with_capacity(count(pieces));
+    let mut failed = None;
+    for piece in pieces {
+        results(piece, |item| match item {
+            Ok(value) => values.push(value),
+            Err(error) => failed = failed.take().or(Some(error)),
+        });
+    }
+    match failed {
+        None => Ok(values),
+        Some(error) => Err(error.into()),
+    }
+}
+
+/// The results of a call with many items, each for itself.
+pub(crate) fn assemble_each<R: DeserializeOwned>(
+    pieces: &[Piece],
+) -> Result<Vec<Result<R, TaskError>>, Error> {
+    let mut values = Vec::with_capacity(count(pieces));
+    pieces.iter().for_each(|piece| results(piece, |item| values.push(item)));
+    Ok(values)
+}
+
+fn count(pieces: &[Piece]) -> usize {
+    pieces.iter().map(|piece| piece.count as usize).sum()
+}

@@ -1,0 +1,150 @@
+//! The bell: how workers wake the pool.
+//!
+//! | word | the pool | a worker that has news |
+//! | --- | --- | --- |
+//! | `AWAKE` | is at work and will look at every lane before it sleeps | does nothing |
+//! | `AT_WORD` | a caller sleeps on the word | takes the word to `AWAKE` and wakes it |
+//! | `AT_WIRE` | the collector sleeps in `poll` | takes the word to `AWAKE`, sends a byte |
+//!
+//! The sleeper sets the word, then looks at the lanes, then sleeps; the worker commits, then looks
+//! at the word. With a fence in between on both sides, one of the two sees the other.
+
+use std::io::IoSlice;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, Ordering, fence};
+
+use mp_shm::{Kind, Placed, Region};
+use mp_sys::socket::{self, RecvFlags, SendFlags};
+use mp_sys::{Deadline, futex};
+
+use crate::Error;
+
+const AWAKE: u32 = 0;
+const AT_WORD: u32 = 1;
+const AT_WIRE: u32 = 2;
+
+/// The layout's version, in place of an element's hash.
+const LAYOUT: u64 = 1;
+const KIND: Kind = Kind::new(*b"bell");
+
+/// The end that rings. Every worker has one, and so has the pool itself.
+#[derive(Debug)]
+pub(crate) struct Bell {
+    region: Region,
+    word: Placed<AtomicU32>,
+    wire: OwnedFd,
+}
+
+impl Bell {
+    pub(crate) fn over(region: Region, wire: OwnedFd) -> Result<Bell, Error> {
+        let region = region.expect(KIND, LAYOUT)?;
+        Ok(Bell { word: region.words(0)?, region, wire })
+    }
+
+    pub(crate) fn region(&self) -> &Region {
+        &self.region
+    }
+
+    pub(crate) fn wire(&self) -> BorrowedFd<'_> {
+        self.wire.as_fd()
+    }
+
+    /// Wakes the pool if it sleeps. What was committed before is seen.
+    #[inline]
+    pub(crate) fn ring(&self) {
+        // SeqCst: pairs with the fence in `Ear::arm`.
+        fence(Ordering::SeqCst);
+        if self.word.load(Ordering::Relaxed) != AWAKE {
+            self.wake();
+        }
+    }
+
+    #[cold]
+    fn wake(&self) {
+        match self.word.swap(AWAKE, Ordering::SeqCst) {
+            AT_WORD => {
+                futex::wake(&self.word, u32::MAX);
+            }
+            AT_WIRE => self.knock(),
+            _ => {} // Another worker was faster.
+        }
+    }
+
+    /// Wakes the collector, wherever the word stands.
+    pub(crate) fn knock(&self) {
+        // A full socket has woken it already; a closed one has nobody behind it.
+        let _ = socket::send(&self.wire, &[IoSlice::new(&[1])], &[], SendFlags::DONTWAIT);
+    }
+}
+
+/// The end that listens.
+#[derive(Debug)]
+pub(crate) struct Ear {
+    word: Placed<AtomicU32>,
+    wire: OwnedFd,
+}
+
+/// Makes a bell and the ear that hears it.
+pub(crate) fn bell() -> Result<(Bell, Ear), Error> {
+    let (wire, ear) = socket::stream_pair().map_err(Error::os("making a pool's doorbell"))?;
+    let region = Region::create(KIND, 64, LAYOUT)?;
+    let bell = Bell::over(region, wire)?;
+    let word = bell.word.clone();
+    Ok((bell, Ear { word, wire: ear }))
+}
+
+impl Ear {
+    /// Announces that a caller will sleep on the word. Look at the lanes before you do.
+    pub(crate) fn arm_word(&self) {
+        self.arm(AT_WORD);
+    }
+
+    /// Announces that the collector will sleep in `poll`. Look at the lanes before it does.
+    pub(crate) fn arm_wire(&self) {
+        self.arm(AT_WIRE);
+    }
+
+    fn arm(&self, state: u32) {
+        self.word.store(state, Ordering::Relaxed);
+        // SeqCst: pairs with the fence in `Bell::ring`: either its load sees the word, or our
+        // look at the lanes sees what it committed.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Sleeps until the bell rings or the deadline passes, after [`Ear::arm_word`].
+    pub(crate) fn sleep(&self, deadline: Option<Deadline>) {
+        // Both outcomes mean the same to the caller: look.
+        let _ = futex::wait(&self.word, AT_WORD, deadline);
+    }
+
+    /// The descriptor that the collector polls.
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.wire.as_fd()
+    }
+
+    /// Takes the bytes that have come in.
+    pub(crate) fn clear(&self) {
+        let mut bytes = [0; 256];
+        let mut fds = Vec::new();
+        while let Ok(received) = socket::recv(&self.wire, &mut bytes, &mut fds, RecvFlags::DONTWAIT)
+            && received.bytes == bytes.len()
+        {}
+    }
+}
+
+/// Sends `fds` over a packet socket, as one packet.
+pub(crate) fn send_fds(
+    wire: &OwnedFd,
+    fds: &[BorrowedFd<'_>],
+    flags: SendFlags,
+) -> Result<(), mp_sys::Errno> {
+    socket::send(wire, &[IoSlice::new(&[1])], fds, flags).map(drop)
+}
+
+/// Receives the packet that [`send_fds`] has sent.
+pub(crate) fn recv_fds(wire: &OwnedFd, flags: RecvFlags) -> Result<Vec<OwnedFd>, mp_sys::Errno> {
+    let mut byte = [0];
+    let mut fds = Vec::new();
+    socket::recv(wire, &mut byte, &mut fds, flags)?;
+    Ok(fds)
+}

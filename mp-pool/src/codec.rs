@@ -1,0 +1,165 @@
+//! Items in a row: how arguments and results lie in a message.
+//!
+//! Each item is `[length][bytes]`, so that one that cannot be decoded spoils no other. A length
+//! below [`LONG`] is one byte; [`LONG`] is followed by four bytes of length; [`FAILED`], in replies
+//! only, is followed by the length of an encoded [`Failure`](crate::chunk::Failure).
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use postcard::ser_flavors::Flavor;
+
+/// The length stands in the next four bytes.
+const LONG: u8 = 254;
+/// As `LONG`, and the item is a failure.
+const FAILED: u8 = 255;
+
+/// One item of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Item<'a> {
+    Value(&'a [u8]),
+    Failure(&'a [u8]),
+}
+
+/// Appends to a vector.
+struct Onto<'a>(&'a mut Vec<u8>);
+
+impl Flavor for Onto<'_> {
+    type Output = ();
+
+    #[inline]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    #[inline]
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
+}
+
+/// Appends `value` as an item. If it fails, `row` is as before.
+#[inline]
+pub(crate) fn push<T: Serialize>(row: &mut Vec<u8>, value: &T) -> Result<(), String> {
+    let start = row.len();
+    row.push(0);
+    if let Err(error) = postcard::serialize_with_flavor(value, Onto(row)) {
+        row.truncate(start);
+        return Err(error.to_string());
+    }
+    close(row, start, LONG)
+}
+
+/// Appends a failure as an item.
+pub(crate) fn push_failure<T: Serialize>(row: &mut Vec<u8>, value: &T) -> Result<(), String> {
+    let start = row.len();
+    row.push(0);
+    if let Err(error) = postcard::serialize_with_flavor(value, Onto(row)) {
+        row.truncate(start);
+        return Err(error.to_string());
+    }
+    lengthen(row, start, FAILED)
+}
+
+/// Writes the length before the item that was begun at `start`.
+#[inline]
+fn close(row: &mut Vec<u8>, start: usize, long: u8) -> Result<(), String> {
+    let len = row.len() - start - 1;
+    if len < usize::from(LONG) {
+        row[start] = len as u8;
+        return Ok(());
+    }
+    lengthen(row, start, long)
+}
+
+#[cold]
+fn lengthen(row: &mut Vec<u8>, start: usize, mark: u8) -> Result<(), String> {
+    let len = row.len() - start - 1;
+    let Ok(long) = u32::try_from(len) else {
+        row.truncate(start);
+        return Err(format!("the value is {len} bytes long; one item holds 4 GiB at most"));
+    };
+    row.extend_from_slice(&[0; 4]);
+    row.copy_within(start + 1..start + 1 + len, start + 5);
+    row[start] = mark;
+    row[start + 1..start + 5].copy_from_slice(&long.to_le_bytes());
+    Ok(())
+}
+
+/// Takes the next item off the front of `row`; `None` if there is no whole item.
+#[inline]
+pub(crate) fn take<'a>(row: &mut &'a [u8]) -> Option<Item<'a>> {
+    let (&mark, rest) = row.split_first()?;
+    if mark < LONG {
+        let (item, rest) = rest.split_at_checked(usize::from(mark))?;
+        *row = rest;
+        return Some(Item::Value(item));
+    }
+    let (len, rest) = rest.split_first_chunk()?;
+    let (item, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+    *row = rest;
+    Some(if mark == LONG { Item::Value(item) } else { Item::Failure(item) })
+}
+
+/// Decodes one item, all of whose bytes must be used.
+#[inline]
+pub(crate) fn decode<T: DeserializeOwned>(item: &[u8]) -> Result<T, String> {
+    match postcard::take_from_bytes(item) {
+        Ok((value, [])) => Ok(value),
+        Ok((_, rest)) => Err(format!("{} bytes are left over", rest.len())),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// How many whole items stand in `row`, and how many bytes they take.
+pub(crate) fn count(row: &[u8], max: usize) -> (usize, usize) {
+    let mut rest = row;
+    let mut items = 0;
+    while items < max && take(&mut rest).is_some() {
+        items += 1;
+    }
+    (items, row.len() - rest.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_hold_items_of_all_lengths() {
+        let lengths = [0, 1, 126, 127, 250, 252, 253, 254, 300, 70_000];
+        let mut row = Vec::new();
+        for len in lengths {
+            push(&mut row, &"x".repeat(len)).unwrap();
+        }
+        push_failure(&mut row, &7u8).unwrap();
+        assert_eq!(count(&row, usize::MAX), (lengths.len() + 1, row.len()));
+        let mut rest = &row[..];
+        for len in lengths {
+            let Some(Item::Value(item)) = take(&mut rest) else { panic!("item of {len}") };
+            assert_eq!(decode::<String>(item).unwrap().len(), len);
+        }
+        assert_eq!(take(&mut rest), Some(Item::Failure(&[7])));
+        assert_eq!(take(&mut rest), None);
+    }
+
+    #[test]
+    fn a_row_cut_anywhere_has_only_its_whole_items() {
+        let mut row = Vec::new();
+        let mut ends = vec![0];
+        for len in [3, 0, 300, 10] {
+            push(&mut row, &"y".repeat(len)).unwrap();
+            ends.push(row.len());
+        }
+        for cut in 0..=row.len() {
+            let whole = ends.iter().filter(|end| **end <= cut).count() - 1;
+            assert_eq!(count(&row[..cut], usize::MAX), (whole, ends[whole]), "cut at {cut}");
+        }
+    }
+}

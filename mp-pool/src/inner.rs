@@ -1,0 +1,219 @@
+//! What the handles of a pool share, and how they wait.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use mp_sys::Deadline;
+use parking_lot::{Condvar, Mutex};
+
+use crate::batch::{Batch, Effect, Mail};
+use crate::bell::{Bell, Ear};
+use crate::callbacks::Callbacks;
+use crate::core::{Core, Phase};
+use crate::hand::Hand;
+use crate::settings::Settings;
+use crate::work::Work;
+use crate::{Error, TaskError};
+
+/// Lock order: `leader`, then `core`, then a batch's mail. Effects happen outside of all three.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) core: Mutex<Core>,
+    /// Whoever holds this answers the bell.
+    leader: Mutex<()>,
+    pub(crate) ear: Ear,
+    pub(crate) bell: Bell,
+    pub(crate) settings: Settings,
+    pub(crate) callbacks: Callbacks,
+    /// Told when workers have gone.
+    pub(crate) gone: Condvar,
+    /// The collector is about to end.
+    pub(crate) over: AtomicBool,
+    pub(crate) collector: Mutex<Option<JoinHandle<()>>>,
+    /// The process that made the pool: a copy made by `fork` leaves it alone.
+    pub(crate) creator: u32,
+}
+
+impl Inner {
+    pub(crate) fn new(core: Core, ear: Ear, bell: Bell, settings: Settings) -> Inner {
+        Inner {
+            core: Mutex::new(core),
+            leader: Mutex::new(()),
+            ear,
+            bell,
+            settings,
+            callbacks: Callbacks::new(),
+            gone: Condvar::new(),
+            over: AtomicBool::new(false),
+            collector: Mutex::new(None),
+            creator: std::process::id(),
+        }
+    }
+
+    /// Does something to the core, and then what follows from it.
+    pub(crate) fn with<R>(&self, act: impl FnOnce(&mut Core) -> R) -> R {
+        let mut core = self.core.lock();
+        let result = act(&mut core);
+        let effects = std::mem::take(&mut core.effects);
+        let early = core.has_clocks() && core.is_early();
+        drop(core);
+        if early {
+            self.bell.knock();
+        }
+        self.happen(effects);
+        result
+    }
+
+    /// Lets effects happen. No lock is held.
+    pub(crate) fn happen(&self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Wake(waker) => waker.wake(),
+                Effect::Call(call) => self.callbacks.run(call),
+            }
+        }
+    }
+
+    /// Has an effect happen when the batch is complete, or at once if it is.
+    pub(crate) fn watch(&self, batch: &Batch, effect: Effect) {
+        if let Some(effect) = batch.watch(effect) {
+            self.happen(vec![effect]);
+        }
+    }
+
+    /// Hands in a task.
+    pub(crate) fn submit(&self, work: Work) -> Result<(), TaskError> {
+        self.with(|core| match (core.phase, &core.broken) {
+            (_, Some(reason)) => Err(TaskError::Broken(reason.clone())),
+            (Phase::Open, None) => {
+                core.submit(work);
+                if core.wants_hands() {
+                    self.bell.knock();
+                }
+                Ok(())
+            }
+            _ => Err(TaskError::Closed),
+        })
+    }
+
+    /// Whether the pool takes tasks.
+    pub(crate) fn check_open(&self) -> Result<(), Error> {
+        let core = self.core.lock();
+        match (core.phase, &core.broken) {
+            (_, Some(reason)) => Err(Error::Broken(reason.clone())),
+            (Phase::Open, None) => Ok(()),
+            _ => Err(Error::Closed),
+        }
+    }
+
+    /// Waits until `wanted` holds of the batch; `false` when the deadline passed first.
+    ///
+    /// Whoever waits first answers the bell for everybody: so a result goes from the worker
+    /// straight to the thread that waits for it. The others are told by that one, or by the
+    /// collector.
+    pub(crate) fn wait(
+        &self,
+        batch: &Batch,
+        wanted: impl Fn(&Mail) -> bool,
+        deadline: Option<Deadline>,
+    ) -> bool {
+        if batch.look(|mail| wanted(mail)) {
+            return true;
+        }
+        let Some(_leader) = self.leader.try_lock() else {
+            return batch.wait(wanted, deadline);
+        };
+        let came = loop {
+            self.with(Core::pump);
+            if batch.look(|mail| wanted(mail)) {
+                break true;
+            }
+            if deadline.is_some_and(Deadline::has_passed) {
+                break false;
+            }
+            self.ear.arm_word();
+            // A result may also come from the collector, which has seen a worker die.
+            if !self.has_news() && !batch.look(|mail| wanted(mail)) {
+                self.ear.sleep(deadline);
+            }
+        };
+        self.ear.arm_wire();
+        if self.has_news() {
+            self.bell.ring();
+        }
+        came
+    }
+
+    fn has_news(&self) -> bool {
+        self.core.lock().has_news()
+    }
+
+    /// The collector's turn: it takes in what has come, if nobody else answers the bell.
+    pub(crate) fn collect(&self) {
+        self.ear.clear();
+        let leader = self.leader.try_lock();
+        if leader.is_some() {
+            self.ear.arm_wire();
+        }
+        self.with(Core::pump);
+        drop(leader);
+    }
+
+    /// Starts a worker for each slot that wants one. Not under the lock: it may take a while.
+    ///
+    /// `first` says that these are the pool's first workers.
+    pub(crate) fn hire(&self, first: bool) -> Result<(), Error> {
+        loop {
+            let Some(slot) = self.with(Core::vacancy) else { return Ok(()) };
+            match Hand::start(&self.settings, slot, &self.bell, first) {
+                Ok((hand, end)) => {
+                    let quota = self.settings.tasks_per_worker;
+                    self.with(|core| core.install(slot, hand, end, quota));
+                }
+                Err(error) => {
+                    self.with(|core| core.slots[slot].hiring = false);
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Ends everything; workers that are not gone after `grace` are killed.
+    pub(crate) fn end(&self, grace: Duration) {
+        self.with(|core| {
+            if core.phase < Phase::Ended || grace.is_zero() {
+                core.end(TaskError::Cancelled, grace);
+            }
+        });
+        self.bell.knock();
+        self.bell.ring();
+    }
+
+    /// Waits until every worker is gone; `false` when the deadline passed first.
+    pub(crate) fn wait_gone(&self, deadline: Option<Deadline>) -> bool {
+        let mut core = self.core.lock();
+        while !self.over.load(Ordering::Acquire) {
+            match deadline {
+                None => self.gone.wait(&mut core),
+                Some(deadline) if deadline.has_passed() => return false,
+                Some(deadline) => {
+                    self.gone.wait_for(&mut core, deadline.remaining());
+                }
+            }
+        }
+        drop(core);
+        let collector = self.collector.lock().take();
+        if let Some(collector) = collector
+            && collector.thread().id() != std::thread::current().id()
+        {
+            let _ = collector.join();
+        }
+        true
+    }
+
+    pub(crate) fn abandon(&self, batch: &Arc<Batch>) {
+        self.with(|core| core.abandon(batch));
+    }
+}

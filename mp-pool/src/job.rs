@@ -1,0 +1,146 @@
+//! One task at a worker: a function and the row of items that it is to be called with.
+
+use std::os::fd::OwnedFd;
+
+use mp_process::{PanicInfo, catch_panic_quietly};
+use mp_sys::{Deadline, fd_table};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::codec::{self, Item};
+use crate::function::Initialised;
+use crate::local;
+use crate::worker_end::{Claimed, WorkerEnd};
+
+/// Why one item has no result, as it travels.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Failure {
+    Panicked(PanicInfo),
+    Codec(String),
+}
+
+/// In [`Frame::extra`](crate::lane::Frame) of a task: the number of items, and above it flags.
+pub(crate) const COUNT: u64 = u32::MAX as u64;
+/// The task runs against the clock: note when each item begins.
+pub(crate) const TIMED: u64 = 1 << 32;
+
+/// A claimed task on its way through its function. It holds the worker's end of the lane while it
+/// runs, so that each result goes straight to where it survives the worker.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) end: WorkerEnd,
+    pub(crate) id: u64,
+    pub(crate) extra: u64,
+    pub(crate) since: u64,
+    /// `[length of the function's name][function][items]`.
+    pub(crate) body: Vec<u8>,
+    pub(crate) fds: Vec<OwnedFd>,
+    scratch: Vec<u8>,
+}
+
+/// How many bytes the length of the function's name takes.
+const NAME: usize = 2;
+
+/// Begins a task's body: the function, as it travels.
+pub(crate) fn begin_body(function: &[u8], body: &mut Vec<u8>) {
+    body.extend_from_slice(&(function.len() as u16).to_le_bytes());
+    body.extend_from_slice(function);
+}
+
+/// Where the items begin in a body.
+pub(crate) fn items_at(body: &[u8]) -> Option<usize> {
+    let len: [u8; NAME] = body.get(..NAME)?.try_into().ok()?;
+    Some(NAME + usize::from(u16::from_le_bytes(len))).filter(|at| *at <= body.len())
+}
+
+impl Job {
+    pub(crate) fn new(end: WorkerEnd, claimed: Claimed, body: Vec<u8>, scratch: Vec<u8>) -> Job {
+        let Claimed { id, extra, since, fds } = claimed;
+        Job { end, id, extra, since, body, fds, scratch }
+    }
+
+    /// Gives the parts back that serve the next task too.
+    pub(crate) fn into_parts(self) -> (WorkerEnd, Vec<u8>, Vec<u8>) {
+        (self.end, self.body, self.scratch)
+    }
+
+    /// The function, as it travelled.
+    pub(crate) fn function(&self) -> &[u8] {
+        items_at(&self.body).map_or(&[], |at| &self.body[NAME..at])
+    }
+
+    /// Calls `function` with each item and sends the results.
+    pub(crate) fn run<A: DeserializeOwned, R: Serialize>(&mut self, function: fn(A) -> R) {
+        self.call_each(function);
+    }
+
+    /// Calls the initialiser and notes whether it succeeded.
+    pub(crate) fn run_init<A: DeserializeOwned, O: Initialised>(&mut self, function: fn(A) -> O) {
+        self.call_each(|argument| {
+            let outcome = function(argument).outcome();
+            if outcome.is_ok() {
+                local::initialised();
+            }
+            outcome
+        });
+    }
+
+    fn call_each<A: DeserializeOwned, R: Serialize>(&mut self, function: impl Fn(A) -> R) {
+        self.each(|item, scratch| {
+            let failure = match catch_panic_quietly(|| codec::decode::<A>(item)) {
+                Err(panic) => Failure::Panicked(panic),
+                Ok(Err(reason)) => Failure::Codec(format!("argument: {reason}")),
+                Ok(Ok(argument)) => match catch_panic_quietly(|| function(argument)) {
+                    Err(panic) => Failure::Panicked(panic),
+                    Ok(result) => {
+                        let mark = scratch.len();
+                        match catch_panic_quietly(|| codec::push(scratch, &result)) {
+                            Ok(Ok(())) => return,
+                            Ok(Err(reason)) => Failure::Codec(format!("result: {reason}")),
+                            Err(panic) => {
+                                scratch.truncate(mark);
+                                Failure::Panicked(panic)
+                            }
+                        }
+                    }
+                },
+            };
+            // A failure is a string or two: it can be encoded.
+            let _ = codec::push_failure(scratch, &failure);
+        });
+    }
+
+    /// Answers every item with the same failure.
+    pub(crate) fn refuse(&mut self, reason: &str) {
+        self.each(|_, scratch| {
+            let _ = codec::push_failure(scratch, &Failure::Codec(reason.to_owned()));
+        });
+    }
+
+    fn each(&mut self, mut call: impl FnMut(&[u8], &mut Vec<u8>)) {
+        let count = self.extra & COUNT;
+        let timed = self.extra & TIMED != 0;
+        let mut rest = items_at(&self.body).map_or(&[][..], |at| &self.body[at..]);
+        let scratch = &mut self.scratch;
+        let mut reply = self.end.reply(self.id);
+        let incoming = std::mem::take(&mut self.fds);
+        let ((), outgoing) = fd_table::collect(|| {
+            fd_table::supply(incoming, || {
+                for _ in 0..count {
+                    if timed {
+                        reply.begin_item();
+                    }
+                    scratch.clear();
+                    match codec::take(&mut rest) {
+                        Some(Item::Value(item)) => call(item, scratch),
+                        _ => call(&[], scratch), // The row is cut short: decoding says so.
+                    }
+                    reply.write(scratch);
+                    reply.commit_item();
+                }
+            });
+        });
+        let nanos = Deadline::now().as_nanos().saturating_sub(self.since);
+        reply.finish(&outgoing, nanos);
+    }
+}

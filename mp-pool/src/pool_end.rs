@@ -1,0 +1,205 @@
+//! The pool's end of a lane.
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::atomic::{Ordering, fence};
+
+use mp_sys::futex;
+use mp_sys::socket::{RecvFlags, SendFlags};
+
+use crate::bell::{recv_fds, send_fds};
+use crate::lane::{CLAIMS, Frame, Lane, QUEUED, TAKEN, of_pool, of_worker, sleepers};
+
+/// The end that writes tasks and reads replies. Nothing here ever waits.
+#[derive(Debug)]
+pub(crate) struct PoolEnd {
+    lane: Lane,
+    wire: OwnedFd,
+    /// How far tasks are committed.
+    tail: u64,
+    /// How many tasks were ever queued; the next one's claim word is this modulo `CLAIMS`.
+    queued: u64,
+    /// How far replies have been read.
+    head: u64,
+}
+
+/// What became of a queued task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// Nobody has touched it.
+    Queued,
+    /// The pool has taken it back.
+    Taken,
+    /// The worker claimed it at this moment of the monotonic clock.
+    Claimed(u64),
+}
+
+/// The worker wrote something that no worker writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Garbled;
+
+impl PoolEnd {
+    pub(crate) fn new(lane: Lane, wire: OwnedFd) -> PoolEnd {
+        PoolEnd { lane, wire, tail: 0, queued: 0, head: 0 }
+    }
+
+    /// Whether a claim word is free. One is used again only when the worker has passed it and is
+    /// through with its task.
+    pub(crate) fn has_claim(&self) -> bool {
+        // Acquire: pairs with the worker's Release: it has looked at those claims.
+        let met = self.lane.worker[of_worker::MET].load(Ordering::Acquire);
+        self.queued.saturating_sub(met) < CLAIMS as u64 - 1
+    }
+
+    /// How many bytes can be queued at once, frame heads included.
+    pub(crate) fn room(&self) -> usize {
+        // Acquire: pairs with the worker's Release: it has read what we are about to overwrite.
+        let head = self.lane.worker[of_worker::TASK_HEAD].load(Ordering::Acquire);
+        let used = self.tail.saturating_sub(head) as usize;
+        self.lane.tasks.capacity().saturating_sub(used)
+    }
+
+    /// The longest frame: a longer message goes in pieces, so that both ends work at once.
+    pub(crate) fn piece_max(&self) -> usize {
+        self.lane.tasks.capacity() / 4
+    }
+
+    /// Asks to be rung when the worker has made room; look again after this.
+    pub(crate) fn want_room(&self) {
+        self.lane.sleepers[sleepers::ROOM].store(1, Ordering::Relaxed);
+        // SeqCst: pairs with the fence in `WorkerEnd::freed`.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Whether the worker has made room since [`want_room`](PoolEnd::want_room).
+    pub(crate) fn made_room(&self) -> bool {
+        self.lane.sleepers[sleepers::ROOM].load(Ordering::Acquire) == 0
+    }
+
+    /// Whether the worker has read all that was queued.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.room() == self.lane.tasks.capacity()
+    }
+
+    /// Queues a frame, for which there is [room](PoolEnd::room). Returns the number of its claim
+    /// word, if it is the first of its message.
+    pub(crate) fn push(&mut self, frame: Frame, body: &[u8]) -> u64 {
+        debug_assert!(Frame::HEAD + body.len() <= self.room() && frame.len as usize == body.len());
+        let claim = self.queued;
+        if frame.has(Frame::FIRST) {
+            // Released by the store of the tail.
+            self.lane.claims[claim as usize % CLAIMS].store(QUEUED, Ordering::Relaxed);
+            self.queued += 1;
+        }
+        self.lane.tasks.write(self.tail, &frame.to_bytes());
+        self.lane.tasks.write(self.tail + Frame::HEAD as u64, body);
+        self.tail += (Frame::HEAD + body.len()) as u64;
+        // Release: the commit; pairs with the Acquire in `WorkerEnd::peek`.
+        self.lane.pool[of_pool::TASK_TAIL].store(self.tail, Ordering::Release);
+        claim
+    }
+
+    /// Sends descriptors ahead of the frame that names them. Refuses when the socket is full.
+    pub(crate) fn send_fds(&self, fds: &[BorrowedFd<'_>]) -> Result<(), mp_sys::Errno> {
+        send_fds(&self.wire, fds, SendFlags::DONTWAIT)
+    }
+
+    /// Wakes the worker if it sleeps.
+    pub(crate) fn wake(&self) {
+        let word = &self.lane.sleepers[sleepers::WORKER];
+        // SeqCst: pairs with the fence in `WorkerEnd::sleep`: either the worker sees the commit,
+        // or we see that it sleeps.
+        fence(Ordering::SeqCst);
+        if word.load(Ordering::Relaxed) != 0 && word.swap(0, Ordering::SeqCst) != 0 {
+            futex::wake(word, 1);
+        }
+    }
+
+    /// Tells the worker to end once its ring is empty.
+    pub(crate) fn retire(&self) {
+        self.lane.sleepers[sleepers::RETIRE].store(1, Ordering::Release);
+        self.wake();
+    }
+
+    /// Asks the task to stop, should it be the one that runs.
+    pub(crate) fn ask_to_stop(&self, task: u64) {
+        self.lane.pool[of_pool::STOP].store(task, Ordering::Relaxed);
+    }
+
+    /// One of the worker's states.
+    pub(crate) fn state(&self) -> u64 {
+        self.lane.worker[of_worker::STATE].load(Ordering::Acquire)
+    }
+
+    /// When the worker began its item, if it keeps that clock.
+    pub(crate) fn since(&self) -> u64 {
+        self.lane.worker[of_worker::SINCE].load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn claim(&self, number: u64) -> Claim {
+        // Acquire: pairs with the worker's claim.
+        match self.lane.claims[number as usize % CLAIMS].load(Ordering::Acquire) {
+            QUEUED => Claim::Queued,
+            TAKEN => Claim::Taken,
+            since => Claim::Claimed(since),
+        }
+    }
+
+    /// Takes a queued task back; `false` if the worker was faster.
+    pub(crate) fn take_back(&self, number: u64) -> bool {
+        // The one point where the two ends meet: exactly one of the two swaps succeeds.
+        self.lane.claims[number as usize % CLAIMS]
+            .compare_exchange(QUEUED, TAKEN, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+
+    /// Whether a reply waits.
+    pub(crate) fn has_reply(&self) -> bool {
+        self.lane.worker[of_worker::REPLY_TAIL].load(Ordering::Acquire) != self.head
+    }
+
+    /// Takes the next reply frame, and appends what it holds to `body`.
+    pub(crate) fn next_reply(&mut self, body: &mut Vec<u8>) -> Result<Option<Frame>, Garbled> {
+        // Acquire: pairs with the Release in `Reply::close`.
+        let tail = self.lane.worker[of_worker::REPLY_TAIL].load(Ordering::Acquire);
+        let waiting = self.waiting(tail)?;
+        if waiting == 0 {
+            return Ok(None);
+        }
+        let mut head = [0; Frame::HEAD];
+        self.lane.replies.read(self.head, &mut head);
+        let frame = Frame::from_bytes(head);
+        let len = frame.len as usize;
+        if waiting < Frame::HEAD + len {
+            return Err(Garbled);
+        }
+        self.lane.replies.append_to(self.head + Frame::HEAD as u64, len, body);
+        self.head += (Frame::HEAD + len) as u64;
+        // Release: pairs with the Acquire in `Reply::make_room`: we have read it.
+        self.lane.pool[of_pool::REPLY_HEAD].store(self.head, Ordering::Release);
+        Ok(Some(frame))
+    }
+
+    /// After the worker's death: appends the results that it left in the frame it had open.
+    pub(crate) fn leftovers(&mut self, body: &mut Vec<u8>) -> Result<(), Garbled> {
+        let draft = self.lane.worker[of_worker::DRAFT].load(Ordering::Acquire);
+        let begin = self.head + Frame::HEAD as u64;
+        if draft > begin {
+            self.waiting(draft)?;
+            self.lane.replies.append_to(begin, (draft - begin) as usize, body);
+        }
+        Ok(())
+    }
+
+    /// How many bytes lie between our head and `tail`, which the worker has written.
+    fn waiting(&self, tail: u64) -> Result<usize, Garbled> {
+        match tail.checked_sub(self.head) {
+            Some(waiting) if waiting <= self.lane.replies.capacity() as u64 => Ok(waiting as usize),
+            _ => Err(Garbled),
+        }
+    }
+
+    /// Takes the descriptors that came with a reply.
+    pub(crate) fn recv_fds(&self) -> Result<Vec<OwnedFd>, mp_sys::Errno> {
+        recv_fds(&self.wire, RecvFlags::DONTWAIT)
+    }
+}

@@ -1,0 +1,209 @@
+//! The calls on a pool, and what they can be told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mp_sys::fd_table;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::async_result::{assemble_all, assemble_each, assemble_one};
+use crate::batch::Batch;
+use crate::call::{Call, Chunk};
+use crate::imap::{Imap, Order};
+use crate::inner::Inner;
+use crate::{AsyncResult, Error, Pool, Progress, TaskError, function};
+
+/// A [`Pool`] together with what the next call on it is to be told.
+///
+/// # Examples
+///
+/// ```
+/// # use std::time::Duration;
+/// # use mp_pool::{Error, Pool, TaskError};
+/// # let pool = Pool::builder().workers(2).threads().start()?;
+/// fn nap(millis: u64) -> u64 {
+///     std::thread::sleep(Duration::from_millis(millis));
+///     millis
+/// }
+///
+/// let limited = pool.with().timeout(Duration::from_millis(100));
+/// assert_eq!(limited.apply(nap, 1)?, 1);
+/// assert!(matches!(limited.apply(nap, 5_000), Err(Error::Task(TaskError::Timeout))));
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Clone)]
+#[must_use = "it does nothing until a call is made on it"]
+pub struct With<'p> {
+    pool: &'p Arc<Inner>,
+    call: Call,
+}
+
+impl std::fmt::Debug for With<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("With")
+            .field("limits", &self.call.limits)
+            .field("chunk", &self.call.chunk)
+            .field("window", &self.call.window)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Pool {
+    /// Begins a call that is told more than what to do.
+    pub fn with(&self) -> With<'_> {
+        let limits = self.inner.settings.limits;
+        With { pool: &self.inner, call: Call { limits, ..Call::default() } }
+    }
+}
+
+impl<'p> With<'p> {
+    /// Ends the worker of a task that takes longer, counted from its start; the task's result is
+    /// [`TaskError::Timeout`]. In a chunk, each item has the whole time.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.call.limits.timeout = Some(limit);
+        self
+    }
+
+    /// Asks a task that takes longer to stop ([`should_stop`](crate::should_stop)).
+    pub fn soft_timeout(mut self, limit: Duration) -> Self {
+        self.call.limits.soft_timeout = Some(limit);
+        self
+    }
+
+    /// Tries an item again, up to `times` times, when its worker dies or is ended for its time
+    /// limit.
+    pub fn retries(mut self, times: u32) -> Self {
+        self.call.limits.retries = times;
+        self
+    }
+
+    /// Sends `items` items at a time.
+    ///
+    /// Python: `chunksize`.
+    #[doc(alias = "chunksize")]
+    pub fn chunk(mut self, items: usize) -> Self {
+        self.call.chunk = Some(items);
+        self
+    }
+
+    /// Lets `imap` take at most `items` items from its input that it has not yet returned.
+    ///
+    /// Python: `buffersize`.
+    #[doc(alias = "buffersize")]
+    pub fn window(mut self, items: usize) -> Self {
+        self.call.window = Some(items);
+        self
+    }
+
+    /// Has `hook` called with the progress of the call, on the pool's callback thread.
+    pub fn on_progress(mut self, hook: impl Fn(Progress) + Send + Sync + 'static) -> Self {
+        self.call.hook = Some(Arc::new(hook));
+        self
+    }
+
+    /// As [`Pool::apply`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::apply`].
+    pub fn apply<A, R>(&self, function: fn(A) -> R, args: A) -> Result<R, Error>
+    where
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + 'static,
+    {
+        self.apply_async(function, args)?.get()
+    }
+
+    /// As [`Pool::apply_async`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::apply_async`].
+    pub fn apply_async<A, R>(&self, function: fn(A) -> R, args: A) -> Result<AsyncResult<R>, Error>
+    where
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + 'static,
+    {
+        self.pool.check_open()?;
+        let name = function::name(function)?;
+        let batch = Arc::new(Batch::single(self.call.hook.clone()));
+        let mut chunk = Chunk::new(&name, 0);
+        let ((), fds) = fd_table::collect(|| chunk.push(&args));
+        self.call.hand_in(self.pool, &batch, chunk, fds)?;
+        Ok(AsyncResult::new(Arc::clone(self.pool), batch, assemble_one))
+    }
+
+    /// As [`Pool::map`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::map`].
+    pub fn map<A, R>(
+        &self,
+        function: fn(A) -> R,
+        items: impl IntoIterator<Item = A>,
+    ) -> Result<Vec<R>, Error>
+    where
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + 'static,
+    {
+        self.map_async(function, items)?.get()
+    }
+
+    /// As [`Pool::map_each`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::map_each`].
+    pub fn map_each<A, R>(
+        &self,
+        function: fn(A) -> R,
+        items: impl IntoIterator<Item = A>,
+    ) -> Result<Vec<Result<R, TaskError>>, Error>
+    where
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + 'static,
+    {
+        let batch = self.call.send_all(self.pool, function, items)?;
+        AsyncResult::new(Arc::clone(self.pool), batch, assemble_each).get()
+    }
+
+    /// As [`Pool::map_async`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::map_async`].
+    pub fn map_async<A, R>(
+        &self,
+        function: fn(A) -> R,
+        items: impl IntoIterator<Item = A>,
+    ) -> Result<AsyncResult<Vec<R>>, Error>
+    where
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + 'static,
+    {
+        let batch = self.call.send_all(self.pool, function, items)?;
+        Ok(AsyncResult::new(Arc::clone(self.pool), batch, assemble_all))
+    }
+
+    /// As [`Pool::imap`].
+    pub fn imap<A, R, I>(&self, function: fn(A) -> R, items: I) -> Imap<I::IntoIter, R>
+    where
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + 'static,
+        I: IntoIterator<Item = A>,
+    {
+        Imap::new(self.pool, self.call.clone(), function, items.into_iter(), Order::Input)
+    }
+
+    /// As [`Pool::imap_unordered`].
+    pub fn imap_unordered<A, R, I>(&self, function: fn(A) -> R, items: I) -> Imap<I::IntoIter, R>
+    where
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + 'static,
+        I: IntoIterator<Item = A>,
+    {
+        Imap::new(self.pool, self.call.clone(), function, items.into_iter(), Order::Arrival)
+    }
+}

@@ -1,0 +1,72 @@
+//! A task as the pool keeps it, until its results are delivered.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::batch::Batch;
+use crate::codec;
+use crate::job::{begin_body, items_at};
+
+/// What a task may take.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Limits {
+    /// After this the worker is ended.
+    pub(crate) timeout: Option<Duration>,
+    /// After this the task is asked to stop.
+    pub(crate) soft_timeout: Option<Duration>,
+    /// How often an item may be tried again after its worker died under it.
+    pub(crate) retries: u32,
+}
+
+impl Limits {
+    /// Whether the task runs against the clock.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.timeout.is_some() || self.soft_timeout.is_some()
+    }
+}
+
+/// Some neighbouring items of a call, with the function they are meant for.
+#[derive(Debug)]
+pub(crate) struct Work {
+    pub(crate) batch: Arc<Batch>,
+    /// The index of the first item in the call.
+    pub(crate) first: u64,
+    pub(crate) count: u32,
+    /// The message to the worker (`job.rs`), kept for the case that the worker dies.
+    pub(crate) body: Vec<u8>,
+    pub(crate) fds: Arc<Vec<OwnedFd>>,
+    pub(crate) limits: Limits,
+    /// Whether it has been asked to stop.
+    pub(crate) asked: bool,
+}
+
+impl Work {
+    /// Cuts a task whose first `done` items are done: the item that was running, and the rest.
+    pub(crate) fn cut(self, done: u32) -> (Option<Work>, Option<Work>) {
+        let Some(at) = items_at(&self.body).filter(|_| done < self.count) else {
+            return (None, None);
+        };
+        let items = &self.body[at..];
+        let (_, skipped) = codec::count(items, done as usize);
+        let (_, this) = codec::count(&items[skipped..], 1);
+        let part = |first: u32, count: u32, row: &[u8]| {
+            let mut body = Vec::with_capacity(at + row.len());
+            begin_body(&self.body[2..at], &mut body);
+            body.extend_from_slice(row);
+            Work {
+                batch: Arc::clone(&self.batch),
+                first: self.first + u64::from(first),
+                count,
+                body,
+                fds: Arc::clone(&self.fds),
+                limits: self.limits,
+                asked: false,
+            }
+        };
+        let one = part(done, 1, &items[skipped..skipped + this]);
+        let left = self.count - done - 1;
+        let rest = (left > 0).then(|| part(done + 1, left, &items[skipped + this..]));
+        (Some(one), rest)
+    }
+}

@@ -1,0 +1,294 @@
+//! The worker's end of a lane.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{Ordering, fence};
+
+use mp_sys::socket::{RecvFlags, SendFlags};
+use mp_sys::{Deadline, futex};
+
+use crate::bell::{Bell, recv_fds, send_fds};
+use crate::lane::{CLAIMS, Frame, Lane, QUEUED, TAKEN, of_pool, of_worker, sleepers};
+
+/// The end that reads tasks and writes replies.
+#[derive(Debug)]
+pub(crate) struct WorkerEnd {
+    lane: Lane,
+    wire: OwnedFd,
+    bell: Bell,
+    /// How far tasks have been read.
+    head: u64,
+    /// How many tasks were ever met; the next one's claim word is this modulo `CLAIMS`.
+    met: u64,
+    /// How far replies are committed.
+    tail: u64,
+}
+
+/// A task that this worker has claimed.
+#[derive(Debug)]
+pub(crate) struct Claimed {
+    pub(crate) id: u64,
+    pub(crate) extra: u64,
+    /// When it was claimed, in nanoseconds of the monotonic clock.
+    pub(crate) since: u64,
+    pub(crate) fds: Vec<OwnedFd>,
+}
+
+impl WorkerEnd {
+    pub(crate) fn new(lane: Lane, wire: OwnedFd, bell: Bell) -> WorkerEnd {
+        WorkerEnd { lane, wire, bell, head: 0, met: 0, tail: 0 }
+    }
+
+    pub(crate) fn lane(&self) -> &Lane {
+        &self.lane
+    }
+
+    /// Tells the pool how this worker fares.
+    pub(crate) fn set_state(&self, state: u64) {
+        self.lane.worker[of_worker::STATE].store(state, Ordering::Release);
+        self.bell.ring();
+    }
+
+    /// Waits for a task and claims it; its bytes come into `body`. `None`: the worker is to end.
+    ///
+    /// Waits for the pool; if that dies, the kernel ends this process too.
+    pub(crate) fn next(&mut self, body: &mut Vec<u8>) -> Option<Claimed> {
+        body.clear();
+        loop {
+            let Some(frame) = self.peek() else {
+                if self.lane.sleepers[sleepers::RETIRE].load(Ordering::Acquire) != 0 {
+                    return None;
+                }
+                self.sleep();
+                continue;
+            };
+            if !frame.has(Frame::FIRST) {
+                self.skip(frame); // The rest of something taken back.
+                continue;
+            }
+            let fds = if frame.fds == 0 { Vec::new() } else { self.receive() };
+            let claim = &self.lane.claims[self.met as usize % CLAIMS];
+            self.met += 1;
+            let since = Deadline::now().as_nanos().max(TAKEN + 1);
+            // The one point where the two ends meet: exactly one of the two swaps succeeds.
+            let mine = claim.compare_exchange(QUEUED, since, Ordering::AcqRel, Ordering::Acquire);
+            // Release: pairs with the Acquire in `PoolEnd::room`.
+            self.lane.worker[of_worker::MET].store(self.met, Ordering::Release);
+            if mine.is_err() {
+                self.skip(frame);
+                continue;
+            }
+            if self.take(frame, body) {
+                return Some(Claimed { id: frame.id, extra: frame.extra, since, fds });
+            }
+            body.clear();
+        }
+    }
+
+    /// Whether a task waits, or the worker is to end.
+    fn is_wanted(&self) -> bool {
+        self.lane.pool[of_pool::TASK_TAIL].load(Ordering::Acquire) != self.head
+            || self.lane.sleepers[sleepers::RETIRE].load(Ordering::Acquire) != 0
+    }
+
+    fn sleep(&self) {
+        let word = &self.lane.sleepers[sleepers::WORKER];
+        word.store(1, Ordering::Relaxed);
+        // SeqCst: pairs with the fence in `PoolEnd::wake`.
+        fence(Ordering::SeqCst);
+        if !self.is_wanted() {
+            let _ = futex::wait(word, 1, None);
+        }
+        word.store(0, Ordering::Relaxed);
+    }
+
+    fn peek(&self) -> Option<Frame> {
+        // Acquire: pairs with the Release in `PoolEnd::push`.
+        let tail = self.lane.pool[of_pool::TASK_TAIL].load(Ordering::Acquire);
+        if tail == self.head {
+            return None;
+        }
+        let mut head = [0; Frame::HEAD];
+        self.lane.tasks.read(self.head, &mut head);
+        Some(Frame::from_bytes(head))
+    }
+
+    /// Reads the message that begins with `frame`; `false` if the pool broke it off.
+    fn take(&mut self, mut frame: Frame, body: &mut Vec<u8>) -> bool {
+        loop {
+            let len = (frame.len as usize).min(self.lane.tasks.capacity());
+            self.lane.tasks.append_to(self.head + Frame::HEAD as u64, len, body);
+            self.skip(frame);
+            if frame.has(Frame::ABORT) {
+                return false;
+            }
+            if !frame.has(Frame::MORE) {
+                return true;
+            }
+            frame = loop {
+                match self.peek() {
+                    Some(frame) => break frame,
+                    None => self.sleep_for_more(),
+                }
+            };
+        }
+    }
+
+    /// As `sleep`, but a worker that is to retire waits for the rest all the same.
+    fn sleep_for_more(&self) {
+        let word = &self.lane.sleepers[sleepers::WORKER];
+        word.store(1, Ordering::Relaxed);
+        // SeqCst: pairs with the fence in `PoolEnd::wake`.
+        fence(Ordering::SeqCst);
+        if self.lane.pool[of_pool::TASK_TAIL].load(Ordering::Acquire) == self.head {
+            let _ = futex::wait(word, 1, None);
+        }
+        word.store(0, Ordering::Relaxed);
+    }
+
+    fn skip(&mut self, frame: Frame) {
+        self.head += Frame::HEAD as u64 + u64::from(frame.len);
+        // Release: pairs with the Acquire in `PoolEnd::room`: the bytes have been read.
+        self.lane.worker[of_worker::TASK_HEAD].store(self.head, Ordering::Release);
+        // SeqCst: pairs with the fence in `PoolEnd::want_room`.
+        fence(Ordering::SeqCst);
+        let room = &self.lane.sleepers[sleepers::ROOM];
+        if room.load(Ordering::Relaxed) != 0 && room.swap(0, Ordering::SeqCst) != 0 {
+            self.bell.ring();
+        }
+    }
+
+    fn receive(&self) -> Vec<OwnedFd> {
+        // The pool sent them before it queued the frame. If they do not fit into this process,
+        // decoding the task says so.
+        recv_fds(&self.wire, RecvFlags::empty()).unwrap_or_default()
+    }
+
+    /// Begins the reply to task `id`.
+    pub(crate) fn reply(&mut self, id: u64) -> Reply<'_> {
+        let begin = self.tail;
+        let at = begin + Frame::HEAD as u64;
+        let mut reply = Reply { limit: 0, end: self, id, begin, at, first: Frame::FIRST };
+        reply.look_for_room();
+        reply
+    }
+}
+
+/// A reply that is being written, result by result.
+///
+/// Results go straight into the ring, and after each of them `draft` is moved behind it: what is
+/// done survives the worker.
+#[derive(Debug)]
+pub(crate) struct Reply<'a> {
+    end: &'a mut WorkerEnd,
+    id: u64,
+    /// Where the open frame begins.
+    begin: u64,
+    /// Where the next byte goes.
+    at: u64,
+    /// How far there is room, as known.
+    limit: u64,
+    first: u16,
+}
+
+impl Reply<'_> {
+    /// Appends bytes, in several frames if they do not fit into one.
+    #[inline]
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        if self.at + bytes.len() as u64 <= self.limit {
+            self.end.lane.replies.write(self.at, bytes);
+            self.at += bytes.len() as u64;
+        } else {
+            self.write_slowly(bytes);
+        }
+    }
+
+    #[cold]
+    fn write_slowly(&mut self, mut bytes: &[u8]) {
+        loop {
+            let room = self.limit.saturating_sub(self.at) as usize;
+            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            self.end.lane.replies.write(self.at, now);
+            self.at += now.len() as u64;
+            bytes = later;
+            if bytes.is_empty() {
+                return;
+            }
+            self.look_for_room();
+            if self.limit <= self.at && self.at > self.begin + Frame::HEAD as u64 {
+                self.close(Frame::MORE, 0, 0);
+                self.look_for_room();
+            }
+            while self.limit <= self.at {
+                self.wait_for_room();
+            }
+        }
+    }
+
+    /// Marks what has been written as whole results.
+    #[inline]
+    pub(crate) fn commit_item(&self) {
+        // Release: pairs with the Acquire in `PoolEnd::leftovers`.
+        self.end.lane.worker[of_worker::DRAFT].store(self.at, Ordering::Release);
+    }
+
+    /// Notes when an item began, for a task that runs against the clock.
+    pub(crate) fn begin_item(&self) {
+        let now = Deadline::now().as_nanos();
+        self.end.lane.worker[of_worker::SINCE].store(now, Ordering::Relaxed);
+    }
+
+    /// Ends the reply. `nanos` is how long the task ran.
+    pub(crate) fn finish(mut self, fds: &[OwnedFd], nanos: u64) {
+        let mut sent = 0;
+        if !fds.is_empty() {
+            let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
+            if send_fds(&self.end.wire, &fds, SendFlags::empty()).is_ok() {
+                sent = fds.len() as u16;
+            }
+        }
+        while self.limit < self.begin + Frame::HEAD as u64 {
+            self.wait_for_room(); // The ring is so full that not even the head fits.
+        }
+        self.close(0, sent, nanos);
+    }
+
+    /// Commits the open frame and begins the next one.
+    fn close(&mut self, flags: u16, fds: u16, extra: u64) {
+        let len = (self.at - self.begin) as usize - Frame::HEAD;
+        let flags = flags | self.first;
+        let frame = Frame { len: len as u32, flags, fds, id: self.id, extra };
+        self.end.lane.replies.write(self.begin, &frame.to_bytes());
+        self.end.tail = self.at;
+        // Release: the commit; pairs with the Acquire in `PoolEnd::next_reply`.
+        self.end.lane.worker[of_worker::REPLY_TAIL].store(self.at, Ordering::Release);
+        self.end.bell.ring();
+        self.first = 0;
+        self.begin = self.at;
+        self.at += Frame::HEAD as u64;
+        self.limit = 0;
+    }
+
+    /// Learns how much room there is, no more than makes a good frame.
+    fn look_for_room(&mut self) {
+        let ring = self.end.lane.replies.capacity() as u64;
+        // Acquire: pairs with the Release in `PoolEnd::next_reply`.
+        let head = self.end.lane.pool[of_pool::REPLY_HEAD].load(Ordering::Acquire);
+        self.limit = (head + ring).min(self.begin + ring / 4);
+    }
+
+    /// Waits until the pool has read something.
+    fn wait_for_room(&mut self) {
+        let word = &self.end.lane.sleepers[sleepers::WORKER];
+        word.store(1, Ordering::Relaxed);
+        // SeqCst: pairs with the fence in `PoolEnd::wake`.
+        fence(Ordering::SeqCst);
+        let before = self.limit;
+        self.look_for_room();
+        if self.limit == before {
+            let word = &self.end.lane.sleepers[sleepers::WORKER];
+            let _ = futex::wait(word, 1, None);
+            self.look_for_room();
+        }
+        self.end.lane.sleepers[sleepers::WORKER].store(0, Ordering::Relaxed);
+    }
+}

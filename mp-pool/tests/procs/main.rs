@@ -1,0 +1,97 @@
+//! The pool's behaviour, one table over all kinds of workers.
+#![expect(clippy::print_stderr, reason = "races say how often they were run")]
+
+mod calls;
+mod deaths;
+mod life;
+
+use std::time::{Duration, Instant};
+
+use libtest_mimic::{Arguments, Trial};
+use mp_pool::{Builder, Error, Pool, StartMethod};
+
+/// What the workers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Fork,
+    Spawn,
+    ForkServer,
+    Threads,
+}
+
+impl Kind {
+    pub(crate) fn builder(self) -> Builder {
+        let builder = Pool::builder();
+        match self {
+            Kind::Fork => builder.method(StartMethod::Fork),
+            Kind::Spawn => builder.method(StartMethod::Spawn),
+            Kind::ForkServer => builder.method(StartMethod::ForkServer),
+            Kind::Threads => builder.threads(),
+        }
+    }
+
+    pub(crate) fn pool(self, workers: usize) -> Pool {
+        self.start(|builder| builder.workers(workers))
+    }
+
+    /// A pool as `make` has it.
+    pub(crate) fn start(self, make: impl Fn(Builder) -> Builder) -> Pool {
+        let start = Instant::now();
+        loop {
+            match make(self.builder()).start() {
+                // A thread of the last test's pool is on its way out.
+                Err(Error::Start(mp_process::Error::MultiThreaded { .. }))
+                    if start.elapsed() < LONG =>
+                {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                pool => return pool.unwrap(),
+            }
+        }
+    }
+}
+
+/// No test waits longer than this for one result.
+pub(crate) const LONG: Duration = Duration::from_secs(20);
+
+/// One row of the table.
+pub(crate) type Case = (&'static str, fn(Kind));
+
+fn main() {
+    mp_process::init();
+    let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
+    let mut trials = Vec::new();
+    for kind in [Kind::Fork, Kind::Spawn, Kind::ForkServer, Kind::Threads] {
+        let everywhere = calls::CASES.iter().chain(life::CASES);
+        let in_processes = deaths::CASES.iter().filter(|_| kind != Kind::Threads);
+        for (name, case) in everywhere.chain(in_processes) {
+            let run = move || {
+                // A hang is a failure of this test, not of the whole run.
+                let watchdog = Watchdog::new(name);
+                case(kind);
+                drop(watchdog);
+                Ok(())
+            };
+            trials.push(Trial::test(format!("{kind:?}::{name}").to_lowercase(), run));
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// Ends the run when a test hangs. It is a process, not a thread: the tests fork.
+struct Watchdog(std::process::Child);
+
+impl Watchdog {
+    fn new(name: &str) -> Watchdog {
+        let script = format!("sleep 120; echo {name} hangs >&2; kill -9 {}", std::process::id());
+        let child = std::process::Command::new("sh").args(["-c", &script]).spawn();
+        Watchdog(child.expect("sh"))
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
