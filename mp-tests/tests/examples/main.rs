@@ -1,4 +1,7 @@
 //! The examples run, and print what CPython's `multiprocessing` prints for the same program.
 
 mod build;
+mod copy_folder;
+mod pools;
+mod processes;
 mod transcripts;
