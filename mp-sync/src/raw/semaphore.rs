@@ -101,12 +101,13 @@ impl<const N: usize> RawSemaphore<N> {
             self.sleepers.store(1, Ordering::Relaxed);
             fence(Ordering::SeqCst);
             let seen = self.signal.load(Ordering::Acquire);
-            let available = self.count().available > 0;
             let mut watched = Watched::new(&self.signal, seen);
             let used = self.used.load(Ordering::Relaxed) as usize;
             for holder in self.holders.iter().take(used) {
                 watched.add(&holder.lock);
             }
+            // First watch, then look: a permit that comes back after the look wakes us.
+            let available = self.count().available > 0;
             self.lock.unlock();
             if !available {
                 watched.sleep(deadline)?;
