@@ -213,7 +213,7 @@ impl Region {
 
     /// The address of the first payload byte; [`len`](Region::len) bytes follow, mapped readable
     /// and writable for as long as the region lives.
-    pub(crate) fn payload(&self) -> *mut u8 {
+    pub fn payload(&self) -> *mut u8 {
         // SAFETY: INVARIANT (mapped): the map is at least PAYLOAD bytes long.
         unsafe { self.inner.map.as_mut_ptr().add(PAYLOAD) }
     }

@@ -23,7 +23,11 @@ mod event;
 #[cfg(not(loom))]
 mod handle;
 #[cfg(not(loom))]
+mod locked;
+#[cfg(not(loom))]
 mod mutex;
+#[cfg(not(loom))]
+mod parts;
 #[cfg(not(loom))]
 mod reentrant_mutex;
 #[cfg(not(loom))]
@@ -43,7 +47,9 @@ pub use {
     bounded_semaphore::BoundedSemaphore,
     condvar::{Condvar, WaitGuard, Waited},
     event::Event,
+    locked::{Locked, LockedGuard},
     mutex::{Mutex, MutexGuard},
+    parts::{PartGuard, PartReadGuard, Parts},
     reentrant_mutex::{ReentrantMutex, ReentrantMutexGuard},
     rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard},
     semaphore::{Permit, Semaphore},

@@ -1,3 +1,5 @@
 //! The public behaviour of mp-sync, within one process.
 
+mod cycles;
+mod handles;
 mod mutex;
