@@ -16,7 +16,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use mp_ipc::Message;
 use mp_sys::fork::exit_now;
@@ -35,18 +35,21 @@ const FAILED: i32 = 1;
 
 const SIGINT: i32 = 2;
 
-/// The socket to the parent, where a copy of this process can find and close it.
-static SOCKET: Mutex<Option<Arc<OwnedFd>>> = Mutex::new(None);
+/// The socket to the parent while the function runs, where a copy of this process can find and
+/// close it.
+static SOCKET: Mutex<Option<OwnedFd>> = Mutex::new(None);
 
-fn hold(socket: Option<OwnedFd>) -> Option<Arc<OwnedFd>> {
-    let socket = socket.map(Arc::new);
-    SOCKET.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&socket);
-    socket
+fn hold(socket: OwnedFd) {
+    *SOCKET.lock().unwrap_or_else(PoisonError::into_inner) = Some(socket);
+}
+
+fn take_socket() -> Option<OwnedFd> {
+    SOCKET.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 /// In a copy of a child: forgets the socket to the parent of the original.
 pub(crate) fn forget_socket() {
-    hold(None);
+    drop(take_socket());
 }
 
 /// A child that has executed the program again.
@@ -75,10 +78,10 @@ pub(crate) fn begin(socket: OwnedFd) -> ! {
     let resolved = prepared.and_then(|()| task.resolve().map_err(Refusal::Function));
     let code = match resolved.and_then(|task| greet(socket.as_fd(), send_pidfd).map(|()| task)) {
         Ok(task) => {
-            let socket = hold(Some(socket));
+            hold(socket);
             let result = task.call(arguments);
             let is_err = result.as_ref().is_ok_and(|value| task.is_err(value));
-            finish(socket.as_ref().map(|socket| socket.as_fd()), result, is_err)
+            finish(result, is_err)
         }
         Err(refusal) => refuse(socket.as_fd(), &refusal),
     };
@@ -102,19 +105,16 @@ pub(crate) fn forked(inheritance: Inheritance) -> ! {
         signal::reset_handlers();
         signal::unblock_all();
         let Inheritance { socket, kinship, lifeline, setup, hello, call } = inheritance;
-        let socket = hold(Some(socket));
-        let socket = socket.as_ref().map(|socket| socket.as_fd());
         identity::become_child(kinship);
         let prepared = arm(lifeline.map(mp_ipc::Fd)).and_then(|()| settle(setup));
-        let greeted = match (prepared, socket) {
-            (Ok(()), Some(socket)) if hello => greet(socket, false),
-            (prepared, _) => prepared,
-        };
+        let greeted =
+            prepared.and_then(|()| if hello { greet(socket.as_fd(), false) } else { Ok(()) });
         if let Err(refusal) = greeted {
-            return socket.map_or(FAILED, |socket| refuse(socket, &refusal));
+            return refuse(socket.as_fd(), &refusal);
         }
+        hold(socket);
         let (result, is_err) = call();
-        finish(socket, result, is_err)
+        finish(result, is_err)
     };
     // The parent's frames are on this stack: no panic may come to them.
     exit_now(catch_unwind(AssertUnwindSafe(run)).unwrap_or(PANICKED))
@@ -159,17 +159,16 @@ fn redirect(target: i32, to: Stdio) -> Result<(), Errno> {
     match to {
         Stdio::Inherit => Ok(()),
         Stdio::Fd(fd) => stdio::replace(target, fd.as_fd()),
-        Stdio::Null => {
-            let null = std::fs::File::options().read(true).write(true).open("/dev/null");
-            let null = null.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-            stdio::replace(target, stdio::above(null.into())?.as_fd())
-        }
+        Stdio::Null => stdio::replace(target, stdio::null()?),
     }
 }
 
 /// In a child of the fork server: makes good what the server is behind its owner.
 fn catch_up(update: Update) -> Result<(), Refusal> {
-    let Update { env, current_dir, affinity } = update;
+    let Update { stdio, env, current_dir, affinity } = update;
+    for (target, stdio) in (0..).zip(stdio) {
+        redirect(target, stdio).map_err(refusal(&format!("open its descriptor {target}")))?;
+    }
     if let Some(env) = env {
         clear_environment();
         env.into_iter().for_each(|(name, value)| set_variable(&name, Some(value)));
@@ -226,7 +225,9 @@ fn refuse(socket: BorrowedFd<'_>, refusal: &Refusal) -> i32 {
 
 /// Hands over what came of the call, and does what a process does before it ends. Returns its
 /// exit status.
-fn finish(socket: Option<BorrowedFd<'_>>, result: Result<Message, TaskError>, is_err: bool) -> i32 {
+fn finish(result: Result<Message, TaskError>, is_err: bool) -> i32 {
+    let socket = take_socket();
+    let socket = socket.as_ref().map(AsFd::as_fd);
     let sent = match (&result, socket) {
         (Ok(value), Some(socket)) => {
             let fds: Vec<_> = value.fds.iter().map(AsFd::as_fd).collect();

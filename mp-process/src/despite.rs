@@ -29,6 +29,7 @@ impl<R: Serialize + DeserializeOwned> Process<R> {
         // SAFETY: the caller vouches for what the child does; what this crate does in it keeps to
         // what it has itself locked across the fork, and to the allocator, which the C library's
         // fork keeps in order.
-        self.method(StartMethod::Fork).start_by(|| unsafe { mp_sys::fork::fork() })
+        let fork = || unsafe { mp_sys::fork::fork() }.map_err(Error::os("fork"));
+        self.method(StartMethod::Fork).start_by(fork)
     }
 }

@@ -1,6 +1,7 @@
 //! This process's fork server, and asking it for children.
 
 use std::ffi::OsString;
+use std::io::PipeReader;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +12,7 @@ use mp_sys::{Deadline, Errno, dir, sched, stdio};
 
 use crate::error::Error;
 use crate::function::{FnId, Task};
-use crate::order::{self, Setup, Stdio, Update};
+use crate::order::{self, Stdio, Update};
 use crate::post::{self, Kind, Letter};
 use crate::server::{self, Said};
 use crate::start::{self, Errand};
@@ -119,7 +120,6 @@ pub(crate) fn start(
     mut errand: Errand,
     arguments: &mp_ipc::Message,
 ) -> Result<Newborn, Error> {
-    inherit_stdio(&mut errand.setup);
     let lifeline = errand.lifeline.take();
     let deadline = errand.deadline;
     let (lifeline, end) = lifeline.map_or((None, None), |(held, end)| (Some(held), Some(Fd(end))));
@@ -127,7 +127,7 @@ pub(crate) fn start(
     let mut last = ExitStatus::Unknown;
     for _ in 0..TRIES {
         let server = server()?;
-        order.update = server.seen.update()?;
+        order.update = server.update()?;
         let (ours, theirs) = start::packet_pair()?;
         order::send(ours.as_fd(), &order, arguments)?;
         let (pipe, status) = start::pipe()?;
@@ -176,11 +176,11 @@ enum Birth {
 }
 
 /// Waits for the child's first word, or for the news that there is none.
-fn await_birth(socket: &OwnedFd, pipe: &OwnedFd, deadline: Deadline) -> Result<Birth, Error> {
+fn await_birth(socket: &OwnedFd, pipe: &PipeReader, deadline: Deadline) -> Result<Birth, Error> {
     let mut closed = false;
     loop {
         // What the child said counts before what the server says of its end.
-        let said = server::read_status(pipe.as_fd(), Some(Deadline::now()));
+        let said = server::read_status(pipe, Some(Deadline::now()));
         match post::try_recv(socket.as_fd()) {
             Ok(Some(Letter { kind: Kind::Hello, message })) => {
                 let pid = message.bytes.try_into().map(i32::from_le_bytes);
@@ -244,16 +244,6 @@ fn give_up(server: &Server) -> Error {
     Error::StartTimedOut
 }
 
-/// The server has the descriptors 0, 1 and 2 of the time when it was made; the child gets those
-/// of today.
-fn inherit_stdio(setup: &mut Setup) {
-    for (target, stdio) in (0..).zip(&mut setup.stdio) {
-        if matches!(stdio, Stdio::Inherit) {
-            *stdio = stdio::duplicate(target).map_or(Stdio::Null, |fd| Stdio::Fd(Fd(fd)));
-        }
-    }
-}
-
 /// What a process can change about itself after its server was made.
 struct Seen {
     env: Vec<(OsString, OsString)>,
@@ -266,18 +256,25 @@ impl Seen {
         let dir = std::fs::metadata(".").ok().map(|dir| (dir.dev(), dir.ino()));
         Seen { env: std::env::vars_os().collect(), dir, affinity: sched::affinity().ok() }
     }
+}
 
-    /// What has changed here since.
+impl Server {
+    /// What has changed here since the server was made.
     fn update(&self) -> Result<Update, Error> {
-        let now = Seen::now();
+        let (seen, now) = (&self.seen, Seen::now());
+        let stdio = [0, 1, 2].map(|target| {
+            let present = || stdio::duplicate(target).map_or(Stdio::Null, |fd| Stdio::Fd(Fd(fd)));
+            if stdio::is_that_of(self.watch.pid, target) { Stdio::Inherit } else { present() }
+        });
         Ok(Update {
-            env: (now.env != self.env).then_some(now.env),
-            current_dir: if now.dir == self.dir {
+            stdio,
+            env: (now.env != seen.env).then_some(now.env),
+            current_dir: if now.dir == seen.dir {
                 None
             } else {
                 Some(Fd(dir::current().map_err(Error::os("open"))?))
             },
-            affinity: now.affinity.filter(|now| Some(now) != self.affinity.as_ref()),
+            affinity: now.affinity.filter(|now| Some(now) != seen.affinity.as_ref()),
         })
     }
 }

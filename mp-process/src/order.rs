@@ -45,6 +45,7 @@ pub(crate) struct Setup {
 /// What has changed in the parent since the fork server was made, whose copy the child is.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Update {
+    pub(crate) stdio: [Stdio; 3],
     pub(crate) env: Option<Vec<(OsString, OsString)>>,
     pub(crate) current_dir: Option<Fd>,
     pub(crate) affinity: Option<Vec<usize>>,

@@ -64,8 +64,9 @@ pub(crate) struct Letter {
 }
 
 const HEADER: usize = 16;
-/// The longest body inside a packet. Twice this fits in any socket's buffer.
-const INLINE: usize = 32 * 1024;
+/// The longest body inside a packet, so that a packet is one page: a child that has just been
+/// forked pays for each page that it writes to.
+const INLINE: usize = 4096 - HEADER;
 /// How many descriptors go with one packet; one place is left for the memfd.
 const FDS: usize = FDS_MAX - 1;
 
@@ -124,7 +125,7 @@ fn write_body(parts: &[&[u8]], len: usize) -> Result<OwnedFd, Errno> {
 /// [`Errno::AGAIN`] when there is none, [`Errno::PROTO`] when it is cut off or is no letter,
 /// [`Errno::MFILE`] when this process has no room for its descriptors.
 pub(crate) fn try_recv(socket: BorrowedFd<'_>) -> Result<Option<Letter>, Errno> {
-    let mut buffer = vec![0; HEADER + INLINE];
+    let mut buffer = [0; HEADER + INLINE];
     let mut fds = Vec::new();
     let len = packet(socket, &mut buffer, &mut fds)?;
     if len == 0 {
@@ -150,10 +151,7 @@ pub(crate) fn try_recv(socket: BorrowedFd<'_>) -> Result<Option<Letter>, Errno> 
     }
     let bytes = match body {
         Some(body) => read_body(body, length)?,
-        None if length == (len - HEADER) as u64 => {
-            buffer.truncate(len);
-            buffer.split_off(HEADER)
-        }
+        None if length == (len - HEADER) as u64 => buffer[HEADER..len].to_vec(),
         None => return Err(Errno::PROTO),
     };
     if fds.len() != count {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mp_ipc::Message;
-use mp_sys::Errno;
-use mp_sys::fork::{Fork, thread_count};
+use mp_sys::fork::{Fork, fork_single, thread_count};
+use mp_sys::{Deadline, Errno};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -247,14 +247,7 @@ impl<R: Serialize + DeserializeOwned> Process<R> {
     /// [`Error::Setup`] when the child did not come to call the function, and is no more;
     /// [`Error::Preload`] when the fork server could not be prepared; [`Error::Os`].
     pub fn start(self) -> Result<Child<R>, Error> {
-        let threads = match self.chosen_method() {
-            StartMethod::Fork => thread_count().map_err(Error::os("stat /proc/self/task"))?,
-            StartMethod::Spawn | StartMethod::ForkServer => 1,
-        };
-        if threads > 1 {
-            return Err(Error::MultiThreaded { threads });
-        }
-        self.start_by(start::fork_alone)
+        self.start_by(fork_alone)
     }
 
     fn chosen_method(&self) -> StartMethod {
@@ -266,7 +259,7 @@ impl<R: Serialize + DeserializeOwned> Process<R> {
 
     pub(crate) fn start_by(
         self,
-        fork: impl FnOnce() -> Result<Fork, Errno>,
+        fork: impl FnOnce() -> Result<Fork, Error>,
     ) -> Result<Child<R>, Error> {
         let method = self.chosen_method();
         if method != StartMethod::Fork && init::entry().is_none() {
@@ -320,5 +313,26 @@ impl<R> fmt::Debug for Process<R> {
             .field("method", &self.method)
             .field("setup", &self.setup)
             .finish_non_exhaustive()
+    }
+}
+
+/// How long a thread that has been joined may still be counted: `join` returns a little before the
+/// kernel has done with the thread.
+const LEAVING: Duration = Duration::from_millis(20);
+
+/// `fork`, refused where there are other threads.
+fn fork_alone() -> Result<Fork, Error> {
+    let patience = Deadline::after(LEAVING);
+    loop {
+        match fork_single() {
+            Err(Errno::BUSY) if !patience.has_passed() => {
+                std::thread::sleep(Duration::from_micros(200));
+            }
+            Err(Errno::BUSY) => {
+                let threads = thread_count().map_err(Error::os("stat /proc/self/task"))?;
+                return Err(Error::MultiThreaded { threads });
+            }
+            forked => return forked.map_err(Error::os("fork")),
+        }
     }
 }

@@ -10,8 +10,8 @@
 //! The server ignores `SIGINT`; it ends when its owner lets go of the request socket (and its last
 //! child has ended), and dies with its owner by its lifeline.
 
-use std::io::{IoSlice, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io::{PipeReader, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
 
 use mp_ipc::Fd;
 use mp_sys::fork::{Fork, fork_single, thread_count};
@@ -45,14 +45,13 @@ pub(crate) enum Said {
 }
 
 /// Reads the pipe of a child, waiting until `deadline`.
-pub(crate) fn read_status(pipe: BorrowedFd<'_>, deadline: Option<Deadline>) -> Said {
-    if !wait_for(pipe, Interest::Readable, deadline).unwrap_or(false) {
+pub(crate) fn read_status(mut pipe: &PipeReader, deadline: Option<Deadline>) -> Said {
+    if !wait_for(pipe.as_fd(), Interest::Readable, deadline).unwrap_or(false) {
         return Said::Nothing;
     }
     let mut bytes = [0; 8];
-    let read = pipe.try_clone_to_owned().map(std::fs::File::from);
     // A pipe holds eight bytes whole or not at all (pipe(7)).
-    if !matches!(read.and_then(|mut pipe| pipe.read(&mut bytes)), Ok(8)) {
+    if !matches!(pipe.read(&mut bytes), Ok(8)) {
         return Said::Gone;
     }
     let word =
@@ -70,7 +69,7 @@ fn write_status(pipe: OwnedFd, kind: i32, value: i32) {
     bytes[..4].copy_from_slice(&kind.to_le_bytes());
     bytes[4..].copy_from_slice(&value.to_le_bytes());
     // A parent that is gone does not ask.
-    let _ = std::fs::File::from(pipe).write_vectored(&[IoSlice::new(&bytes)]);
+    let _ = std::fs::File::from(pipe).write_all(&bytes);
 }
 
 /// A child of the server.

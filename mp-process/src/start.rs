@@ -1,12 +1,13 @@
 //! Starting a child: by fork, by spawn, or through the fork server.
 
 use std::ffi::{CString, OsString};
+use std::io::{PipeReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use mp_ipc::{Fd, Message};
-use mp_sys::fork::{Fork, fork_single};
+use mp_sys::fork::Fork;
 use mp_sys::lifeline::{self, Lifeline};
 use mp_sys::poll::{Interest, poll};
 use mp_sys::signal::{self, Disposition};
@@ -78,9 +79,10 @@ pub(crate) fn packet_pair() -> Result<(OwnedFd, OwnedFd), Error> {
 }
 
 /// Reader and writer of a pipe, out of the way of the standard descriptors.
-pub(crate) fn pipe() -> Result<(OwnedFd, OwnedFd), Error> {
+pub(crate) fn pipe() -> Result<(PipeReader, OwnedFd), Error> {
     let pipe = std::io::pipe().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO));
-    let pipe = pipe.and_then(|(r, w)| Ok((stdio::above(r.into())?, stdio::above(w.into())?)));
+    let pipe =
+        pipe.and_then(|(r, w)| Ok((stdio::above(r.into())?.into(), stdio::above(w.into())?)));
     pipe.map_err(Error::os("pipe2"))
 }
 
@@ -191,7 +193,7 @@ pub(crate) fn refusal(letter: Letter) -> Error {
 pub(crate) fn fork(
     mut errand: Errand,
     call: Box<dyn FnOnce() -> (Result<Message, TaskError>, bool)>,
-    fork: impl FnOnce() -> Result<Fork, Errno>,
+    fork: impl FnOnce() -> Result<Fork, Error>,
 ) -> Result<Newborn, Error> {
     let (ours, theirs) = packet_pair()?;
     let (lifeline, end) = errand.lifeline.take().map_or((None, None), |(a, b)| (Some(a), Some(b)));
@@ -208,19 +210,21 @@ pub(crate) fn fork(
         hello,
         call,
     };
+    // Opened here, so that it need not be opened in every child.
+    let _ = stdio::null();
     // What other threads hold would stay held in the copy; these three this thread holds itself.
     let mut children = children::lock();
     let (mut stdout, stderr) = (std::io::stdout().lock(), std::io::stderr().lock());
     // What is still in the buffer would be printed by both.
-    let _ = std::io::Write::flush(&mut stdout);
-    match fork().map_err(Error::os("fork"))? {
+    let _ = stdout.flush();
+    match fork()? {
         Fork::Child => {
             children.claim();
             drop((children, stdout, stderr, ours));
-            if let Some((mut wait, open)) = gate.map(|(r, w)| (std::fs::File::from(r), w)) {
+            if let Some((mut wait, open)) = gate {
                 drop(open);
                 // The parent closes it, or is gone.
-                let _ = std::io::Read::read(&mut wait, &mut [0]);
+                let _ = wait.read(&mut [0]);
             }
             child::forget_socket();
             forkserver::forget();
@@ -235,9 +239,4 @@ pub(crate) fn fork(
             if hello { await_hello(newborn, errand.deadline) } else { Ok(newborn) }
         }
     }
-}
-
-/// As `fork`, refused where other threads are.
-pub(crate) fn fork_alone() -> Result<Fork, Errno> {
-    fork_single()
 }

@@ -1,5 +1,6 @@
 //! A child as its parent sees it: one pidfd, one status, whoever asks.
 
+use std::io::PipeReader;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -36,7 +37,7 @@ pub(crate) struct Watch {
     process: OwnedFd,
     socket: OwnedFd,
     /// Where the fork server writes the status, if the child is the server's.
-    pipe: Option<OwnedFd>,
+    pipe: Option<PipeReader>,
     end: Mutex<End>,
     outcome: Mutex<Option<Outcome>>,
 }
@@ -56,7 +57,7 @@ pub(crate) struct Newborn {
     pub(crate) pid: i32,
     pub(crate) process: OwnedFd,
     pub(crate) socket: OwnedFd,
-    pub(crate) pipe: Option<OwnedFd>,
+    pub(crate) pipe: Option<PipeReader>,
     pub(crate) lifeline: Option<Lifeline>,
 }
 
@@ -101,9 +102,12 @@ impl Watch {
 
     fn ask(&self, server_gone: &mut bool) -> Option<ExitStatus> {
         if let Some(pipe) = self.pipe.as_ref().filter(|_| !*server_gone) {
-            // Once the process has ended, its server says so in a moment, or is dead.
-            let patience = if self.has_ended() { LATE } else { Duration::ZERO };
-            match server::read_status(pipe.as_fd(), Some(Deadline::after(patience))) {
+            let mut said = server::read_status(pipe, Some(Deadline::now()));
+            if said == Said::Nothing && self.has_ended() {
+                // Its server says so in a moment, or is dead.
+                said = server::read_status(pipe, Some(Deadline::after(LATE)));
+            }
+            match said {
                 Said::Nothing => return None,
                 Said::Status(status) => return Some(status),
                 Said::NotForked(_) | Said::Gone => *server_gone = true,
@@ -148,9 +152,10 @@ impl Watch {
                 return Some(status);
             }
             let server_gone = self.end().server_gone;
-            let announced = self.pipe.as_ref().filter(|_| !server_gone).unwrap_or(&self.process);
+            let pipe = self.pipe.as_ref().filter(|_| !server_gone);
+            let announced = pipe.map_or(self.process(), AsFd::as_fd);
             // Either is ready for good once the process has ended, so no wake is lost.
-            match wait_for(announced.as_fd(), Interest::Readable, deadline) {
+            match wait_for(announced, Interest::Readable, deadline) {
                 Ok(true) => {}
                 Ok(false) => return self.status(),
                 // Want of memory: the clock still runs.

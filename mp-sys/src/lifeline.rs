@@ -33,15 +33,19 @@ pub struct Lifeline {
 ///
 /// [`Errno::MFILE`] or [`Errno::NFILE`] when descriptors run out.
 pub fn pair() -> Result<(Lifeline, OwnedFd), Errno> {
+    watch_forks();
+    let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    let (read, write) = (stdio::above(read)?, stdio::above(write)?);
+    Ok((Lifeline { slot: Block::claim(write.into_raw_fd()) }, read))
+}
+
+fn watch_forks() {
     static AT_FORK: Once = Once::new();
     // SAFETY: the handler is a plain function for the life of the program, and does only what a
     // forked child may do (loads and stores of atomics, close(2)).
     AT_FORK.call_once(|| unsafe {
         libc::pthread_atfork(None, None, Some(close_inherited));
     });
-    let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-    let (read, write) = (stdio::above(read)?, stdio::above(write)?);
-    Ok((Lifeline { slot: Block::claim(write.into_raw_fd()) }, read))
 }
 
 impl Drop for Lifeline {
@@ -59,6 +63,7 @@ impl Drop for Lifeline {
 ///
 /// What `fcntl` says, for a descriptor that is not a pipe.
 pub fn arm(end: OwnedFd) -> Result<(), Errno> {
+    watch_forks();
     let fd = end.as_raw_fd();
     // SAFETY: getpid(2) has no precondition.
     let me = unsafe { libc::getpid() };
@@ -69,8 +74,9 @@ pub fn arm(end: OwnedFd) -> Result<(), Errno> {
         // SAFETY: kill(2) touches no memory.
         unsafe { libc::kill(me, libc::SIGKILL) };
     }
-    // It stays open until the process ends: closing it would end the tie.
-    let _ = end.into_raw_fd();
+    // It stays open until the process ends: closing it would end the tie. INVARIANT (slot), with
+    // this process as the owner of what stands in `ARMED`.
+    close_slot_of(ARMED.swap(end.into_raw_fd(), Ordering::AcqRel));
     Ok(())
 }
 
@@ -145,17 +151,25 @@ impl Block {
     }
 }
 
+/// The end by which this process is tied to its parent. A child of this process is not.
+static ARMED: AtomicI32 = AtomicI32::new(-1);
+
 fn close_slot(slot: &AtomicI32) {
     // Release: pairs with `Block::claim`.
-    let fd = slot.swap(-1, Ordering::AcqRel);
+    close_slot_of(slot.swap(-1, Ordering::AcqRel));
+}
+
+/// Closes what a swap has taken out of a slot, if there was anything.
+fn close_slot_of(fd: RawFd) {
     if fd >= 0 {
-        // SAFETY: INVARIANT (slot): the swap made us the only owner.
+        // SAFETY: INVARIANT (slot): the swap made the caller the only owner.
         unsafe { libc::close(fd) };
     }
 }
 
 /// In a forked child: the parent's children are not this process's to keep alive.
 extern "C" fn close_inherited() {
+    close_slot(&ARMED);
     let mut block = Some(&FIRST);
     while let Some(current) = block {
         for slot in &current.slots {

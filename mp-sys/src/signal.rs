@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "signal dispositions have no safe wrapper")]
 
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::ptr;
 
 /// One past the highest signal number.
@@ -46,15 +47,27 @@ pub fn restore(signal: i32) {
     set(signal, libc::SIG_DFL);
 }
 
-/// `sigaction` for every signal: what has a handler gets its default action; what is ignored
+/// `sigaction` for signals 1 to 31: what has a handler gets its default action; what is ignored
 /// stays ignored. `SIGSEGV` and `SIGBUS` keep theirs, which on a Rust program's main thread is
 /// the runtime's message about an overflowing stack.
 ///
 /// Async-signal-safe.
 pub fn reset_handlers() {
-    for signal in (1..END).filter(|signal| !matches!(*signal, libc::SIGSEGV | libc::SIGBUS)) {
+    reset(1..32);
+}
+
+/// As [`reset_handlers`], for real-time signals too.
+///
+/// Async-signal-safe.
+pub fn reset_all_handlers() {
+    reset(1..END);
+}
+
+fn reset(signals: Range<i32>) {
+    for signal in signals {
         let handler = action(signal).sa_sigaction;
-        if handler != libc::SIG_IGN && handler != libc::SIG_DFL {
+        let keeps = matches!(signal, libc::SIGSEGV | libc::SIGBUS);
+        if !keeps && handler != libc::SIG_IGN && handler != libc::SIG_DFL {
             restore(signal);
         }
     }

@@ -133,7 +133,7 @@ struct Job<'a> {
 extern "C" fn run(job: *mut c_void) -> c_int {
     // SAFETY: `spawn` passes its own `Job`, alive until this process has left the memory.
     let job = unsafe { &*job.cast::<Job<'_>>() };
-    signal::reset_handlers();
+    signal::reset_all_handlers();
     let mut first: libc::c_uint = 3;
     for &fd in job.open {
         close_between(first, fd as libc::c_uint);

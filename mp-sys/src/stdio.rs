@@ -1,7 +1,10 @@
 //! Descriptors 0, 1 and 2.
 #![expect(unsafe_code, reason = "the standard descriptors have no owner in Rust")]
 
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
+
+use rustix::fs::{Mode, OFlags};
 
 use crate::Errno;
 
@@ -60,4 +63,30 @@ pub fn duplicate(target: i32) -> Option<OwnedFd> {
 /// [`Errno::BADF`] for a closed descriptor.
 pub fn close_on_exec(fd: BorrowedFd<'_>) -> Result<(), Errno> {
     rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC)
+}
+
+/// `open("/dev/null", O_RDWR)`, once a process and its copies.
+///
+/// # Errors
+///
+/// [`Errno::NOENT`] where there is no `/dev`.
+pub fn null() -> Result<BorrowedFd<'static>, Errno> {
+    static NULL: OnceLock<OwnedFd> = OnceLock::new();
+    if let Some(null) = NULL.get() {
+        return Ok(null.as_fd());
+    }
+    let null =
+        above(rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?)?;
+    // Of two threads that come at once, the second one's descriptor is closed again.
+    Ok(NULL.get_or_init(|| null).as_fd())
+}
+
+/// `kcmp(KCMP_FILE)`: whether the standard descriptor `target` is the very same open file in the
+/// process `pid`. `false` also where the kernel does not tell.
+pub fn is_that_of(pid: i32, target: i32) -> bool {
+    const KCMP_FILE: i32 = 0;
+    // SAFETY: getpid(2) has no precondition.
+    let me = unsafe { libc::getpid() };
+    // SAFETY: kcmp(2) with KCMP_FILE takes five integers and touches no memory.
+    unsafe { libc::syscall(libc::SYS_kcmp, me, pid, KCMP_FILE, target, target) == 0 }
 }
