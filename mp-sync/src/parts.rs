@@ -47,9 +47,12 @@ const _: () = assert!(size_of::<PartLock>() == 824 && align_of::<PartLock>() == 
 ///
 /// A slice does not outlive its guard:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0597
 /// let parts = mp_sync::Parts::<u8>::new(10, 2).unwrap();
-/// let slice: &mut [u8] = &mut parts.claim(0).unwrap()[..];
+/// let slice = {
+///     let mut guard = parts.claim(0).unwrap();
+///     &mut guard[..]
+/// };
 /// slice[0] = 1;
 /// ```
 pub struct Parts<T: Shareable> {
