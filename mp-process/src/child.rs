@@ -95,6 +95,7 @@ pub(crate) struct Inheritance {
     pub(crate) lifeline: Option<OwnedFd>,
     pub(crate) setup: Setup,
     pub(crate) hello: bool,
+    pub(crate) hooks: Vec<fn()>,
     /// The call, and whether its value is an `Err`.
     pub(crate) call: Box<dyn FnOnce() -> (Result<Message, TaskError>, bool)>,
 }
@@ -104,7 +105,8 @@ pub(crate) fn forked(inheritance: Inheritance) -> ! {
     let run = || {
         signal::reset_handlers();
         signal::unblock_all();
-        let Inheritance { socket, kinship, lifeline, setup, hello, call } = inheritance;
+        let Inheritance { socket, kinship, lifeline, setup, hello, hooks, call } = inheritance;
+        hooks.into_iter().for_each(|hook| hook());
         identity::become_child(kinship);
         let prepared = arm(lifeline.map(mp_ipc::Fd)).and_then(|()| settle(setup));
         let greeted =

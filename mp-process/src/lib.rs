@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod at_fork;
 mod child;
 mod children;
 mod cpu;
@@ -21,6 +22,7 @@ mod start;
 mod status;
 mod watch;
 
+pub use at_fork::at_fork;
 pub use cpu::cpu_count;
 pub use error::{Error, FunctionError, TaskError};
 pub use family::authkey;

@@ -21,7 +21,7 @@ use crate::identity::{self, Kinship};
 use crate::order::{self, Order, Setup, Update};
 use crate::post::{self, Kind, Letter};
 use crate::watch::{Newborn, Watch};
-use crate::{children, family, forkserver, init, logging};
+use crate::{at_fork, children, family, forkserver, init, logging};
 
 /// How long a child may take to say that it is there.
 pub(crate) const START: Duration = Duration::from_secs(30);
@@ -201,13 +201,15 @@ pub(crate) fn fork(
     // is open: it waits at the gate.
     let gate =
         if signal::disposition(SIGCHLD) == Disposition::Default { None } else { Some(pipe()?) };
-    let hello = errand.setup.can_fail();
+    let hooks = at_fork::hooks();
+    let hello = errand.setup.can_fail() || !hooks.is_empty();
     let inheritance = Inheritance {
         socket: theirs,
         kinship: errand.kinship,
         lifeline: end,
         setup: errand.setup,
         hello,
+        hooks,
         call,
     };
     // Opened here, so that it need not be opened in every child.
@@ -231,12 +233,17 @@ pub(crate) fn fork(
             child::forked(inheritance)
         }
         Fork::Parent(pid) => {
-            drop((children, stdout, stderr, inheritance));
+            drop((children, stdout, stderr));
+            // The child's ends; what the child inherits else is kept until it has greeted.
+            let Inheritance { socket, lifeline: end, call, .. } = inheritance;
+            drop((socket, end));
             let process =
                 pidfd::open(pid).and_then(stdio::above).map_err(Error::os("pidfd_open"))?;
             drop(gate);
             let newborn = Newborn { pid, process, socket: ours, pipe: None, lifeline };
-            if hello { await_hello(newborn, errand.deadline) } else { Ok(newborn) }
+            let started = if hello { await_hello(newborn, errand.deadline) } else { Ok(newborn) };
+            drop(call);
+            started
         }
     }
 }

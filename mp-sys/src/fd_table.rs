@@ -29,6 +29,8 @@ thread_local! {
 thread_local! {
     /// How many tables are open, one inside of the other.
     static OPEN: Cell<u32> = const { Cell::new(0) };
+    /// The number of the message being made, and of the last that was begun.
+    static MESSAGE: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
 }
 
 /// Whether no message is being made or read on this thread.
@@ -88,7 +90,12 @@ pub fn collect<R>(serialise: impl FnOnce() -> R) -> (R, Vec<OwnedFd>) {
         table.failure = None;
         table.outgoing.replace(Vec::new())
     });
-    let restore = Restore::new(|table: &mut Table| table.outgoing = outer);
+    let (current, last) = MESSAGE.get();
+    MESSAGE.set((last + 1, last + 1));
+    let restore = Restore::new(move |table: &mut Table| {
+        table.outgoing = outer;
+        MESSAGE.set((current, MESSAGE.get().1));
+    });
     let result = serialise();
     let mine = TABLE.with_borrow_mut(|table| table.outgoing.take()).unwrap_or_default();
     drop(restore);
@@ -156,6 +163,28 @@ fn noted<R>(result: Result<R, Error>) -> Result<R, Error> {
         TABLE.with_borrow_mut(|table| table.failure = Some(*error));
     }
     result
+}
+
+/// Tells the message being made on this thread from every other that it makes.
+///
+/// For handles that need one thing in a message however many of them there are.
+///
+/// # Errors
+///
+/// [`Error::NoMessage`] outside of [`collect`].
+///
+/// # Examples
+///
+/// ```
+/// use mp_sys::fd_table::{collect, message};
+///
+/// let ((a, b), _) = collect(|| (message(), message()));
+/// assert_eq!(a, b);
+/// assert_ne!(a, collect(message).0);
+/// assert!(message().is_err());
+/// ```
+pub fn message() -> Result<u64, Error> {
+    noted(if is_collecting() { Ok(MESSAGE.get().0) } else { Err(Error::NoMessage) })
 }
 
 /// Adds a duplicate of `fd` to the message being made, and returns its index.
