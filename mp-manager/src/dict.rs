@@ -9,13 +9,12 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::Error;
-use crate::bulk::chunks;
 use crate::handle::Handle;
 use crate::op::{Op, TableOp};
 use crate::protocol::{Key, Reply};
 use crate::proxy::proxy;
 use crate::scope::{pack, pack_plain, unpack, unpack_all, unpack_plain};
+use crate::{Error, bulk};
 
 /// A map that lives in a manager's server, in the order of insertion.
 ///
@@ -214,7 +213,7 @@ where
 
     /// Puts all of `pairs`, and returns how many keys were new. Python: `d.update(pairs)`.
     ///
-    /// Up to a mebibyte of pairs is one request and one atomic step; more than that is several,
+    /// Up to a quarter of a mebibyte of pairs is one request and one atomic step; more than that is several,
     /// which are all sent before the first answer is waited for.
     ///
     /// # Errors
@@ -229,11 +228,10 @@ where
         K: Borrow<Q>,
         Q: Serialize,
     {
-        let pairs = pairs.into_iter().map(|(key, value)| {
-            Ok((pack_plain(key.borrow())?, pack(self.handle.session(), value.borrow())?))
-        });
-        let size = |(key, value): &(Key, crate::protocol::Blob)| key.len() + value.bytes.len();
-        let ops = chunks(pairs, size, |pairs| Op::Table(TableOp::Extend(pairs)))?;
+        // They are kept until all is done: proxies among them hold what they stand for.
+        let pairs: Vec<_> = pairs.into_iter().collect();
+        let pairs = pairs.iter().map(|(key, value)| (key.borrow(), value.borrow()));
+        let ops = bulk::table::<Q, V>(self.handle.session(), pairs)?;
         let mut added = 0;
         for reply in self.handle.call_all(ops)? {
             match reply {

@@ -3,18 +3,15 @@
 use std::sync::Arc;
 use std::{fs, thread};
 
-use mp_ipc::{Address, Key, Listener};
-use mp_sys::socket;
-
 use crate::Error;
 use crate::later::{Later, News};
+use mp_ipc::{Address, Key, Listener};
 
 /// A listener, and the thread that accepts from it. A connection becomes the loop's only when
 /// both sides have proved that they know the key.
 #[derive(Debug)]
 pub(crate) struct Gate {
     listener: Arc<Listener>,
-    thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Gate {
@@ -29,11 +26,11 @@ impl Gate {
         };
         let listener = Arc::new(listener?);
         let accepting = listener.clone();
-        let thread = thread::Builder::new()
+        thread::Builder::new()
             .name("mp-manager gate".to_owned())
             .spawn(move || accept_all(&accepting, &later))
             .map_err(|error| Error::from_io("clone", &error))?;
-        Ok(Gate { listener, thread: Some(thread) })
+        Ok(Gate { listener })
     }
 
     pub(crate) fn address(&self) -> &Address {
@@ -41,14 +38,11 @@ impl Gate {
     }
 }
 
-/// Ends the thread. Waits for it, and it waits for nobody.
+/// The thread ends with the process, and so never drops its listener: the file is removed here.
 impl Drop for Gate {
     fn drop(&mut self) {
-        // Wakes the accept; a listening socket that is shut down accepts no more.
-        if socket::shutdown(&*self.listener).is_ok()
-            && let Some(thread) = self.thread.take()
-        {
-            let _ = thread.join();
+        if let Address::Unix(path) = self.listener.address() {
+            let _ = fs::remove_file(path);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What every proxy is inside: one counted reference to an object.
 
+use std::cell::Cell;
 use std::fmt;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -8,11 +9,11 @@ use mp_ipc::{Address, Key};
 use mp_sys::fd_table;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
-use crate::Error;
 use crate::op::Op;
 use crate::protocol::{Failure, Kind, ObjectId, Reply, Request, Shape, Token};
 use crate::scope::{self, Outgoing};
 use crate::session::{Route, Session};
+use crate::{Error, door, token};
 
 /// A reference of this process to an object. Clones of a proxy share one.
 pub struct Handle {
@@ -136,11 +137,11 @@ impl Handle {
         match scope::outgoing(self.session.server(), self.object)? {
             Outgoing::Inside => Ok(Form::Inside { object: self.object, shape }),
             Outgoing::Message => {
-                if !fd_table::is_collecting() {
-                    return Err(fd_table::Error::NoMessage.into());
-                }
+                fd_table::message()?;
                 let way = Way::of(self.session.route())?;
-                match self.session.call(&Request::Ticket { object: self.object })? {
+                let message = message_of(&self.session)?;
+                let request = Request::Ticket { object: self.object, message };
+                match self.session.call(&request)? {
                     Reply::Ticket(ticket) => {
                         Ok(Form::Message { server: self.session.server(), way, ticket, shape })
                     }
@@ -191,6 +192,26 @@ impl Handle {
         });
         checked.map_err(|error| de::Error::custom(scope::fail(error)))
     }
+}
+
+thread_local! {
+    /// The message being made: its number, and the session and the number that its end has there.
+    static MESSAGE: Cell<(u64, u64, Token)> = const { Cell::new((0, 0, 0)) };
+}
+
+/// The server's number of the message being made, whose end is put into it by the first proxy.
+fn message_of(session: &Session) -> Result<Option<Token>, Error> {
+    let Route::Door(door) = session.route() else { return Ok(None) };
+    let message = fd_table::message()?;
+    let (number, of, token) = MESSAGE.get();
+    if (number, of) == (message, session.number()) {
+        return Ok(Some(token));
+    }
+    let token = token::random();
+    let end = door::announce(door.as_fd(), token)?;
+    fd_table::push(end.as_fd())?;
+    MESSAGE.set((message, session.number(), token));
+    Ok(Some(token))
 }
 
 fn mismatch(expected: &Shape, found: &Shape) -> Failure {

@@ -23,6 +23,7 @@ mod manager;
 mod namespace;
 mod object;
 mod op;
+mod pairs;
 mod peer;
 mod protocol;
 mod proxy;

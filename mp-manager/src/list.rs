@@ -126,16 +126,18 @@ impl<T: Serialize + DeserializeOwned> List<T> {
 
     /// Adds all of `values` at the end.
     ///
-    /// Up to a mebibyte of values is one request and one atomic step; more than that is several,
+    /// Up to a quarter of a mebibyte of values is one request and one atomic step; more than that is several,
     /// which are all sent before the first answer is waited for.
     ///
     /// # Errors
     ///
     /// As [`set`](List::set).
     pub fn extend(&self, values: impl IntoIterator<Item = T>) -> Result<(), Error> {
-        let values = values.into_iter().map(|value| pack(self.handle.session(), &value));
+        // They are kept until all is done: proxies among them hold what they stand for.
+        let values: Vec<T> = values.into_iter().collect();
+        let packed = values.iter().map(|value| pack(self.handle.session(), value));
         let size = |value: &Blob| value.bytes.len();
-        let ops = chunks(values, size, |values| Op::Sequence(SequenceOp::Extend(values)))?;
+        let ops = chunks(packed, size, |values| Op::Sequence(SequenceOp::Extend(values)))?;
         self.handle.call_all(ops).map(drop)
     }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use crate::pairs::Pairs;
 use crate::protocol::{Blob, Key, ObjectId, Patience};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,6 +39,8 @@ pub(crate) enum TableOp {
     Pop,
     /// Answers how many were added.
     Extend(Vec<(Key, Blob)>),
+    /// As `Extend`, for values that refer to nothing.
+    Fill(Pairs),
     Clear,
     Keys,
     Values,

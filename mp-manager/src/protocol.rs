@@ -128,6 +128,7 @@ pub(crate) enum Request {
     /// Count a reference that is on its way in a message.
     Ticket {
         object: ObjectId,
+        message: Option<Token>,
     },
     /// Take over the reference that a ticket holds.
     Claim {

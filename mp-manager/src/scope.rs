@@ -55,6 +55,20 @@ pub(crate) fn pack_all<'a, T: Serialize + 'a>(
     values.into_iter().map(|value| pack(session, value)).collect()
 }
 
+/// Calls `encode` for many values; `None` if there were proxies among them.
+pub(crate) fn in_values<R>(
+    session: &Session,
+    encode: impl FnOnce() -> Result<R, postcard::Error>,
+) -> Result<Option<R>, Error> {
+    let scope = Scope::Value { server: session.server(), refs: Vec::new() };
+    let (result, scope) = within(scope, encode);
+    let result = result.map_err(encoding)?;
+    match scope {
+        Some(Scope::Value { refs, .. }) if refs.is_empty() => Ok(Some(result)),
+        _ => Ok(None),
+    }
+}
+
 /// Encodes what holds no proxies.
 pub(crate) fn pack_plain<T: Serialize + ?Sized>(value: &T) -> Result<Key, Error> {
     let (bytes, _) = within(Scope::Plain, || postcard::to_stdvec(value));

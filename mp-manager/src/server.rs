@@ -14,7 +14,7 @@ use crate::door::{self, Visit};
 use crate::gate::Gate;
 use crate::later::{Ear, Later, News};
 use crate::peer::Peer;
-use crate::protocol::{Answer, Failure, HELLO_MAX, Reply, Request};
+use crate::protocol::{Answer, Failure, HELLO_MAX, Reply, Request, Token};
 use crate::raw::{ConnId, SessionId};
 use crate::service::Desks;
 use crate::token;
@@ -25,6 +25,9 @@ const DOOR: u64 = 0;
 const NEWS: u64 = 1;
 /// A process: the number of its session and this bit.
 const PROCESS: u64 = 1 << 63;
+
+/// A message: its number here and this bit.
+const MESSAGE: u64 = 1 << 62;
 
 /// How many requests of one connection are looked at before the others have their turn.
 const TURN: usize = 64;
@@ -44,6 +47,9 @@ pub(crate) struct Server {
     processes: HashMap<SessionId, OwnedFd>,
     /// The process behind a connection that has not said hello.
     announced: HashMap<ConnId, OwnedFd>,
+    /// The ends of messages with proxies in them.
+    messages: HashMap<u64, (Token, OwnedFd)>,
+    last_message: u64,
     last_conn: ConnId,
     request_max: usize,
     /// Connections with requests that wait for their turn.
@@ -79,6 +85,8 @@ impl Server {
             peers: HashMap::new(),
             processes: HashMap::new(),
             announced: HashMap::new(),
+            messages: HashMap::new(),
+            last_message: 0,
             last_conn: NEWS,
             request_max,
             runnable: VecDeque::new(),
@@ -120,6 +128,13 @@ impl Server {
         match ready.token {
             DOOR => self.let_in(),
             NEWS => self.hear(),
+            message if message & MESSAGE != 0 => {
+                if let Some((token, end)) = self.messages.remove(&message) {
+                    let _ = self.epoll.remove(&end);
+                    let effects = self.world.end_message(token);
+                    self.apply(effects);
+                }
+            }
             process if process & PROCESS != 0 => self.end_session(process & !PROCESS),
             conn => {
                 let Some(peer) = self.peers.get_mut(&conn) else { return };
@@ -297,6 +312,8 @@ impl Server {
         for _ in 0..TURN {
             match door::receive(self.door.as_fd()) {
                 Visit::Socket(socket, process) => self.adopt(socket, process, true),
+                Visit::Message(message, end) => self.watch_message(message, end),
+                Visit::Lost => {}
                 Visit::Nobody => return,
                 Visit::Shut => {
                     // The last of the family is gone: only strangers could still have a use.
@@ -315,6 +332,17 @@ impl Server {
             self.last_conn = conn;
             self.peers.insert(conn, peer);
             self.announced.extend(process.map(|process| (conn, process)));
+        }
+    }
+
+    /// Learns from the kernel when the other end, which is in the message, is closed.
+    fn watch_message(&mut self, message: Token, end: OwnedFd) {
+        self.last_message += 1;
+        let number = self.last_message | MESSAGE;
+        let readable = Watch { readable: true, writable: false };
+        if self.epoll.add(&end, number, readable).is_ok() {
+            self.world.begin_message(message);
+            self.messages.insert(number, (message, end));
         }
     }
 

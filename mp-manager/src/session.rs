@@ -71,7 +71,7 @@ thread_local! {
 impl Session {
     /// A session with the server that is reached like this.
     pub(crate) fn open(route: Route) -> Result<Arc<Session>, Error> {
-        static LAST: AtomicU64 = AtomicU64::new(0);
+        static LAST: AtomicU64 = AtomicU64::new(1);
         let (anchor, Welcome { server, token }) = Link::hello(route.open(true)?, None)?;
         let pid = anchor.pid();
         let state = Mutex::new(State { pid, anchor, token, refs: HashMap::new() });
@@ -81,6 +81,7 @@ impl Session {
         let mut sessions = SESSIONS.lock();
         sessions.retain(|session| session.strong_count() > 0);
         sessions.push(Arc::downgrade(&session));
+        mp_process::at_fork(join_anew);
         Ok(session)
     }
 
@@ -100,6 +101,10 @@ impl Session {
         };
         // At the same address another server may have begun.
         if session.server == server { Ok(session) } else { Err(Error::Disconnected) }
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     pub(crate) fn server(&self) -> u128 {
@@ -179,7 +184,10 @@ impl Session {
 
     /// Makes sure that the session is this process's own; its token.
     fn own(&self) -> Result<Token, Error> {
-        let mut state = self.state.lock();
+        self.own_as(&mut self.state.lock())
+    }
+
+    fn own_as(&self, state: &mut State) -> Result<Token, Error> {
         if state.pid == std::process::id() {
             return Ok(state.token);
         }
@@ -194,6 +202,19 @@ impl Session {
         // The parent's anchor is closed here, and goes on there.
         state.anchor = anchor;
         Ok(state.token)
+    }
+}
+
+/// In a forked child: has the server count what the child has inherited, while its parent still
+/// waits for it to begin. What cannot be done here is done, or reported, at the first use.
+fn join_anew() {
+    let Some(sessions) = SESSIONS.try_lock() else { return };
+    for session in sessions.iter().filter_map(Weak::upgrade) {
+        if let Some(mut state) = session.state.try_lock()
+            && !state.refs.is_empty()
+        {
+            let _ = session.own_as(&mut state);
+        }
     }
 }
 

@@ -9,13 +9,12 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::Error;
-use crate::bulk::chunks;
 use crate::handle::Handle;
 use crate::op::{Op, TableOp};
 use crate::protocol::{Blob, Key, Reply};
 use crate::proxy::proxy;
 use crate::scope::{pack_plain, unpack_plain};
+use crate::{Error, bulk};
 
 /// A set that lives in a manager's server, in the order of insertion.
 ///
@@ -129,7 +128,7 @@ impl<T: Serialize + DeserializeOwned> Set<T> {
 
     /// Adds all of `values`; how many were not there. Python: `s |= values`.
     ///
-    /// Up to a mebibyte of values is one request and one atomic step; more than that is several,
+    /// Up to a quarter of a mebibyte of values is one request and one atomic step; more than that is several,
     /// which are all sent before the first answer is waited for.
     ///
     /// # Errors
@@ -140,9 +139,9 @@ impl<T: Serialize + DeserializeOwned> Set<T> {
     where
         Q: Serialize + ?Sized + 'a,
     {
-        let values = values.into_iter().map(|value| Ok((pack_plain(value)?, Blob::default())));
-        let size = |(value, _): &(Key, Blob)| value.len();
-        let ops = chunks(values, size, |values| Op::Table(TableOp::Extend(values)))?;
+        let values: Vec<&Q> = values.into_iter().collect();
+        let pairs = values.iter().map(|&value| (value, &()));
+        let ops = bulk::table(self.handle.session(), pairs)?;
         let mut added = 0;
         for reply in self.handle.call_all(ops)? {
             match reply {

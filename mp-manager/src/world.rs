@@ -225,6 +225,17 @@ impl World {
         effects
     }
 
+    /// The server has the end of a message with proxies.
+    pub(crate) fn begin_message(&mut self, message: Token) {
+        self.tickets.begin_message(message);
+    }
+
+    /// A message is gone, and with it what nobody has claimed.
+    pub(crate) fn end_message(&mut self, message: Token) -> Effects {
+        let out = Outbox { freed: self.tickets.end_message(message), ..Outbox::default() };
+        self.settle(out)
+    }
+
     fn drop_conn(&mut self, id: ConnId, out: &mut Outbox) -> Option<SessionId> {
         let conn = self.conns.remove(&id)?;
         if let Some(deadline) = conn.parked.and_then(|parked| parked.deadline) {
@@ -277,9 +288,9 @@ impl World {
             Request::Create { shape, init } => {
                 self.create(who, shape, init, out).map(Reply::Object)
             }
-            Request::Ticket { object } => {
+            Request::Ticket { object, message } => {
                 self.object(object)?.count += 1;
-                Ok(Reply::Ticket(self.tickets.issue(object, who.session)))
+                Ok(Reply::Ticket(self.tickets.issue(object, who.session, message)))
             }
             Request::Claim { ticket, shape } => {
                 let object = self.tickets.object(ticket).ok_or(Failure::Gone)?;

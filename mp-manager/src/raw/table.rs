@@ -1,6 +1,6 @@
 //! A table of encoded keys and values, in the order of insertion.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_bytes::ByteBuf;
@@ -12,16 +12,16 @@ use crate::protocol::{Blob, Key, Reply};
 /// Dict, Set, Namespace and Value.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    slots: HashMap<Arc<[u8]>, Slot>,
-    /// The keys by the time of their insertion.
-    order: BTreeMap<u64, Arc<[u8]>>,
-    /// Counts insertions and stores: no version is ever given twice, so 0 can mean "nothing".
+    /// In the order of insertion. What was removed leaves a hole, until half of all are holes.
+    slots: Vec<Option<Slot>>,
+    places: HashMap<Arc<[u8]>, usize>,
+    /// Counts stores: no version is ever given twice, so 0 can mean "nothing".
     clock: u64,
 }
 
 #[derive(Debug)]
 struct Slot {
-    place: u64,
+    key: Arc<[u8]>,
     version: u64,
     value: Blob,
 }
@@ -37,8 +37,8 @@ impl Table {
 
     pub(crate) fn apply(&mut self, op: TableOp, out: &mut Outbox) -> Outcome {
         reply(match op {
-            TableOp::Len => Reply::Count(self.slots.len() as u64),
-            TableOp::Contains(key) => Reply::Flag(self.slots.contains_key(key.as_slice())),
+            TableOp::Len => Reply::Count(self.places.len() as u64),
+            TableOp::Contains(key) => Reply::Flag(self.places.contains_key(key.as_slice())),
             TableOp::Get(key) => Reply::Value(self.get(&key)),
             TableOp::GetMany(keys) => {
                 Reply::MaybeValues(keys.iter().map(|key| self.get(key)).collect())
@@ -57,36 +57,43 @@ impl Table {
                 keys.iter().filter(|key| self.remove(key, out).is_some()).count() as u64,
             ),
             TableOp::Pop => {
-                let last = self.order.last_key_value().map(|(_, key)| key.clone());
+                let last = self.iter().next_back().map(|slot| slot.key.clone());
                 Reply::Pair(last.and_then(|key| {
                     self.remove(&key, out).map(|value| (ByteBuf::from(key.to_vec()), value))
                 }))
             }
             TableOp::Extend(pairs) => {
-                let before = self.slots.len();
+                let before = self.places.len();
                 for (key, value) in pairs {
                     self.store(&key, value, out);
                 }
-                Reply::Count((self.slots.len() - before) as u64)
+                Reply::Count((self.places.len() - before) as u64)
+            }
+            TableOp::Fill(pairs) => {
+                let before = self.places.len();
+                self.places.reserve(pairs.count());
+                for (key, bytes) in pairs.iter()? {
+                    let value = Blob { bytes: ByteBuf::from(bytes), refs: Vec::new() };
+                    self.store(key, value, out);
+                }
+                Reply::Count((self.places.len() - before) as u64)
             }
             TableOp::Clear => {
                 self.clear(out);
                 Reply::Unit
             }
             TableOp::Keys => {
-                Reply::Keys(self.order.values().map(|key| ByteBuf::from(key.to_vec())).collect())
+                Reply::Keys(self.iter().map(|slot| ByteBuf::from(slot.key.to_vec())).collect())
             }
-            TableOp::Values => {
-                Reply::Values(self.iter().map(|(_, slot)| slot.value.clone()).collect())
-            }
+            TableOp::Values => Reply::Values(self.iter().map(|slot| slot.value.clone()).collect()),
             TableOp::Pairs => Reply::Pairs(
                 self.iter()
-                    .map(|(key, slot)| (ByteBuf::from(key.to_vec()), slot.value.clone()))
+                    .map(|slot| (ByteBuf::from(slot.key.to_vec()), slot.value.clone()))
                     .collect(),
             ),
             TableOp::Versioned(key) => self.versioned(&key),
             TableOp::Exchange { key, version, value } => {
-                let found = self.slots.get(key.as_slice()).map_or(0, |slot| slot.version);
+                let found = self.slot(&key).map_or(0, |slot| slot.version);
                 if found != version {
                     return reply(self.versioned(&key));
                 }
@@ -101,22 +108,26 @@ impl Table {
 
     /// Forgets everything, and frees what the values refer to.
     pub(crate) fn clear(&mut self, out: &mut Outbox) {
-        self.order.clear();
-        for slot in std::mem::take(&mut self.slots).into_values() {
+        self.places.clear();
+        for slot in std::mem::take(&mut self.slots).into_iter().flatten() {
             out.free(&slot.value);
         }
     }
 
-    fn iter(&self) -> impl Iterator<Item = (&Arc<[u8]>, &Slot)> {
-        self.order.values().filter_map(|key| self.slots.get_key_value(key))
+    fn iter(&self) -> impl DoubleEndedIterator<Item = &Slot> {
+        self.slots.iter().flatten()
+    }
+
+    fn slot(&self, key: &[u8]) -> Option<&Slot> {
+        self.places.get(key).and_then(|&place| self.slots.get(place)?.as_ref())
     }
 
     fn get(&self, key: &[u8]) -> Option<Blob> {
-        self.slots.get(key).map(|slot| slot.value.clone())
+        self.slot(key).map(|slot| slot.value.clone())
     }
 
     fn versioned(&self, key: &[u8]) -> Reply {
-        match self.slots.get(key) {
+        match self.slot(key) {
             Some(slot) => {
                 Reply::Versioned { version: slot.version, value: Some(slot.value.clone()) }
             }
@@ -128,22 +139,39 @@ impl Table {
         out.keep(&value);
         self.clock += 1;
         let version = self.clock;
-        if let Some(slot) = self.slots.get_mut(key) {
+        let place = self.places.get(key).copied();
+        if let Some(slot) = place.and_then(|place| self.slots.get_mut(place)?.as_mut()) {
             slot.version = version;
             let before = std::mem::replace(&mut slot.value, value);
             out.free(&before);
             return Some(before);
         }
         let key: Arc<[u8]> = key.into();
-        self.order.insert(version, key.clone());
-        self.slots.insert(key, Slot { place: version, version, value });
+        self.places.insert(key.clone(), self.slots.len());
+        self.slots.push(Some(Slot { key, version, value }));
         None
     }
 
     fn remove(&mut self, key: &[u8], out: &mut Outbox) -> Option<Blob> {
-        let slot = self.slots.remove(key)?;
-        self.order.remove(&slot.place);
+        let place = self.places.remove(key)?;
+        let slot = self.slots.get_mut(place)?.take()?;
         out.free(&slot.value);
+        while let Some(None) = self.slots.last() {
+            self.slots.pop();
+        }
+        if self.slots.len() > 32 && self.slots.len() > 2 * self.places.len() {
+            self.close_up();
+        }
         Some(slot.value)
+    }
+
+    /// Takes the holes out.
+    fn close_up(&mut self) {
+        self.slots.retain(Option::is_some);
+        for (place, slot) in self.slots.iter().flatten().enumerate() {
+            if let Some(there) = self.places.get_mut(&slot.key) {
+                *there = place;
+            }
+        }
     }
 }
