@@ -131,7 +131,7 @@ fn barrier() {
     let killer = child(
         |(barrier, pid): (Barrier, i32)| {
             within(Duration::from_secs(5), "both wait", || barrier.waiting().unwrap() == 2);
-            mp_sys::pidfd::signal(&mp_sys::pidfd::open(pid).unwrap(), 9).unwrap();
+            mp_sys::pidfd::signal(mp_sys::pidfd::open(pid).unwrap(), 9).unwrap();
         },
         (barrier.clone(), party.pid()),
     );
@@ -201,7 +201,7 @@ fn join() {
     let killer = child(
         |pid: i32| {
             std::thread::sleep(Duration::from_millis(50));
-            mp_sys::pidfd::signal(&mp_sys::pidfd::open(pid).unwrap(), 9).unwrap();
+            mp_sys::pidfd::signal(mp_sys::pidfd::open(pid).unwrap(), 9).unwrap();
         },
         consumer.pid(),
     );

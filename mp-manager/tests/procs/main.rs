@@ -1,4 +1,5 @@
 //! What the manager promises to processes: that live, that die, that come from elsewhere.
+#![expect(clippy::print_stdout, reason = "races say how often they were run")]
 
 use std::time::{Duration, Instant};
 
