@@ -7,7 +7,7 @@ use mp_tests::step::Scene;
 
 use crate::Operation;
 
-pub const OPERATIONS: &[Operation] =
+pub(crate) const OPERATIONS: &[Operation] =
     &[Operation::control("control: a lock outside of the robust list", || Box::new(Plain::new()))];
 
 /// A lock that its holder's death does not free.

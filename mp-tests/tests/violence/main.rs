@@ -6,6 +6,10 @@
 
 mod controls;
 mod locks;
+mod memory;
+mod queues;
+mod waits;
+mod world;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -42,7 +46,14 @@ fn main() -> ExitCode {
     println!("seed {seed}; {}", if long { "every instruction" } else { "a sample" });
     println!("operation\tfate\tinstructions\ttried\tasleep\tbroken\tseconds");
     let (mut passed, mut failed) = (0, 0);
-    let operations = [locks::OPERATIONS, controls::OPERATIONS].concat();
+    let operations = [
+        locks::OPERATIONS,
+        waits::OPERATIONS,
+        queues::OPERATIONS,
+        memory::OPERATIONS,
+        controls::OPERATIONS,
+    ]
+    .concat();
     for operation in operations.iter().filter(|operation| operation.name.contains(&filter)) {
         for fate in [Fate::Death, Fate::Pause] {
             if (fate, operation.is_control) == (Fate::Pause, true) {

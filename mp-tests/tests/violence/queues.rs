@@ -1,0 +1,226 @@
+//! Queue and JoinableQueue.
+
+use std::fs::File;
+use std::io::Read;
+
+use mp_ipc::{Error, Fd, JoinableQueue, Queue};
+
+use crate::Operation;
+use crate::world::{BRIEFLY, SOON, World, ensure, in_time, say};
+
+/// The ring of the small queues, in bytes: not a multiple of an item.
+const RING: usize = 4096;
+/// What an [`item`] takes: a header, and four numbers of ten bytes each.
+const ITEM: usize = 48;
+
+pub(crate) const OPERATIONS: &[Operation] = &[
+    Operation::new("queue: put, small", || {
+        let queue = queue();
+        queue.put(item(1)).unwrap();
+        World::new(
+            queue,
+            |queue| queue.put(item(2)).unwrap(),
+            |queue, finished| check(queue, 1, 2, finished),
+            look,
+        )
+    }),
+    Operation::new("queue: put, around the end of the ring", || {
+        let queue = queue();
+        // One place is left before the end, too short for a whole item.
+        for _ in 0..RING / ITEM - 1 {
+            queue.put(item(9)).unwrap();
+            queue.get().unwrap();
+        }
+        queue.put(item(1)).unwrap();
+        World::new(
+            queue,
+            |queue| queue.put(item(2)).unwrap(),
+            |queue, finished| check(queue, 1, 2, finished),
+            look,
+        )
+    }),
+    Operation::new("queue: put, larger than the ring", || {
+        let queue = Queue::<Vec<u64>>::with_capacity(8, RING).unwrap();
+        World::new(
+            queue,
+            |queue| queue.put(vec![3; RING]).unwrap(),
+            |queue, finished| {
+                let got = match in_time(BRIEFLY, || queue.get_timeout(BRIEFLY))? {
+                    Ok(item) => Some(item),
+                    Err(Error::TimedOut | Error::Empty) => None,
+                    Err(error) => return Err(format!("get: {error}")),
+                };
+                ensure(got.is_some() || !finished, || "a committed item is lost".to_owned())?;
+                ensure(got.is_none_or(|item| item == vec![3; RING]), || "torn".to_owned())?;
+                queue.put_timeout(vec![4; RING], SOON).map_err(say("put"))?;
+                let item = queue.get_timeout(SOON).map_err(say("get"))?;
+                ensure(item == vec![4; RING], || "torn afterwards".to_owned())
+            },
+            |queue| match in_time(BRIEFLY, || queue.get_timeout(BRIEFLY))? {
+                Ok(item) => {
+                    ensure(item == vec![3; RING], || "torn".to_owned())?;
+                    queue.put_timeout(item, BRIEFLY).or(Ok(()))
+                }
+                Err(_) => Ok(()),
+            },
+        )
+    }),
+    Operation::new("queue: put, with a descriptor", || {
+        World::new(
+            Queue::<Fd>::new(4).unwrap(),
+            |queue| queue.put(zeros().into()).unwrap(),
+            |queue, finished| {
+                match in_time(BRIEFLY, || queue.get_timeout(BRIEFLY))? {
+                    Ok(fd) => check_zeros(fd)?,
+                    Err(_) if !finished => {}
+                    Err(error) => return Err(format!("a committed item is lost: {error}")),
+                }
+                for _ in 0..2 {
+                    let fd = zeros().into();
+                    queue.put_timeout(fd, SOON).map_err(say("put"))?;
+                    check_zeros(queue.get_timeout(SOON).map_err(say("get"))?)?;
+                }
+                Ok(())
+            },
+            |_| Ok(()),
+        )
+    }),
+    Operation::new("queue: put, full", || {
+        let queue = Queue::<Item>::with_capacity(1, RING).unwrap();
+        queue.put(item(1)).unwrap();
+        Box::new(World {
+            state: queue,
+            act: |queue| queue.put(item(2)).unwrap(),
+            wake: |queue| drop(queue.try_get()),
+            check: |queue, _| {
+                let _ = queue.drain().count();
+                check(queue, 3, 3, false)
+            },
+            paused: |queue| ensure(queue.len() <= 1, || "more than it holds".to_owned()),
+        })
+    }),
+    Operation::new("queue: get, small", || {
+        let queue = queue();
+        (1..=3).for_each(|nth| queue.put(item(nth)).unwrap());
+        World::new(
+            queue,
+            |queue| assert_eq!(queue.get().unwrap(), item(1)),
+            |queue, finished| {
+                let first = in_time(SOON, || queue.get_timeout(SOON))?.map_err(say("get"))?;
+                let expected = if finished || first == item(2) { item(2) } else { item(1) };
+                ensure(first == expected, || format!("got {first:?}"))?;
+                if first == item(1) {
+                    let second = queue.get_timeout(SOON).map_err(say("get"))?;
+                    ensure(second == item(2), || format!("after it {second:?}"))?;
+                }
+                check(queue, 3, 4, false)
+            },
+            look,
+        )
+    }),
+    Operation::new("queue: get, empty", || {
+        Box::new(World {
+            state: queue(),
+            act: |queue| drop(queue.get().unwrap()),
+            wake: |queue| drop(queue.try_put(item(1))),
+            check: |queue, _| {
+                let _ = queue.drain().count();
+                check(queue, 3, 3, false)
+            },
+            paused: |queue| in_time(BRIEFLY, || queue.get_timeout(BRIEFLY)).map(drop),
+        })
+    }),
+    Operation::new("queue: get with a lease, and acknowledge", || {
+        let queue = queue();
+        (1..=2).for_each(|nth| queue.put(item(nth)).unwrap());
+        World::new(
+            queue,
+            |queue| drop(queue.get_lease().unwrap().ack().unwrap()),
+            |queue, finished| {
+                // Acknowledged and gone, or there again: never lost before, never twice after.
+                let first = in_time(SOON, || queue.get_timeout(SOON))?.map_err(say("get"))?;
+                if first == item(1) {
+                    ensure(!finished, || "acknowledged, and there again".to_owned())?;
+                    let second = queue.get_timeout(SOON).map_err(say("get"))?;
+                    ensure(second == item(2), || format!("after it {second:?}"))?;
+                } else {
+                    ensure(first == item(2), || format!("got {first:?}"))?;
+                }
+                check(queue, 3, 3, false)
+            },
+            look,
+        )
+    }),
+    Operation::new("joinable queue: get and task_done", || {
+        let queue = JoinableQueue::<Item>::new(8).unwrap();
+        queue.put(item(1)).unwrap();
+        World::new(
+            queue,
+            |queue| {
+                queue.get().unwrap();
+                queue.task_done().unwrap();
+            },
+            |queue, finished| {
+                // What a dead consumer had is there again, so that somebody finishes it.
+                match in_time(BRIEFLY, || queue.get_timeout(BRIEFLY))? {
+                    Ok(again) => {
+                        ensure(!finished, || "done, and there again".to_owned())?;
+                        ensure(again == item(1), || format!("got {again:?}"))?;
+                        queue.task_done().map_err(say("task_done"))?;
+                    }
+                    Err(Error::TimedOut | Error::Empty) => {}
+                    Err(error) => return Err(format!("get: {error}")),
+                }
+                in_time(SOON, || queue.join_timeout(SOON))?.map_err(say("join"))
+            },
+            |queue| in_time(BRIEFLY, || queue.join_timeout(BRIEFLY)).map(drop),
+        )
+    }),
+];
+
+/// Numbered, and torn if its words differ.
+type Item = [u64; 4];
+
+fn item(nth: u64) -> Item {
+    [u64::MAX - nth; 4]
+}
+
+fn queue() -> Queue<Item> {
+    Queue::with_capacity(64, RING).unwrap()
+}
+
+/// The items from `first` on are there in order, the last one at least if `finished`; nothing is
+/// torn; and the queue still works.
+fn check(queue: &Queue<Item>, first: u64, last: u64, finished: bool) -> Result<(), String> {
+    let items: Vec<Item> = queue.drain().collect::<Result<_, _>>().map_err(say("drain"))?;
+    let whole = items.iter().zip(first..).all(|(got, nth)| *got == item(nth));
+    let complete = !finished || items.len() as u64 == last - first + 1;
+    ensure(whole && complete && items.len() as u64 <= last - first + 1, || {
+        format!("left: {items:?}")
+    })?;
+    ensure(queue.is_empty() && queue.len() == 0, || format!("length {}", queue.len()))?;
+    for nth in 0..3 {
+        in_time(SOON, || queue.put_timeout(item(nth), SOON))?.map_err(say("put"))?;
+        ensure(queue.len() == 1, || format!("length {} after a put", queue.len()))?;
+        let got = in_time(SOON, || queue.get_timeout(SOON))?.map_err(say("get"))?;
+        ensure(got == item(nth), || format!("got {got:?} for {nth}"))?;
+    }
+    Ok(())
+}
+
+/// Both sides meet their deadlines. What is put here is taken out again, if it went in.
+fn look(queue: &Queue<Item>) -> Result<(), String> {
+    ensure(queue.len() <= 64, || format!("length {}", queue.len()))?;
+    in_time(BRIEFLY, || queue.get_lease_timeout(BRIEFLY)).map(drop)
+}
+
+fn zeros() -> File {
+    File::open("/dev/zero").unwrap()
+}
+
+fn check_zeros(fd: Fd) -> Result<(), String> {
+    let mut bytes = [1; 4];
+    let mut file = File::from(fd.0);
+    file.read_exact(&mut bytes).map_err(say("reading from the descriptor"))?;
+    ensure(bytes == [0; 4], || "another descriptor".to_owned())
+}
