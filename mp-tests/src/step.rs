@@ -81,6 +81,8 @@ pub struct Report {
 const ASLEEP: Duration = Duration::from_millis(2);
 /// An operation that is not done after this long is stuck.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The operation is woken after so many instructions, asleep or not.
+const WAKE_EVERY: usize = 20_000;
 /// An operation with more instructions than this runs in circles.
 const INSTRUCTIONS_MAX: usize = 2_000_000;
 
@@ -168,6 +170,10 @@ impl Traced {
     /// asleep in a system call as the last of them counts as having executed it.
     fn steps(&mut self, count: usize, scene: &dyn Scene) -> usize {
         for done in 0..count {
+            // Under the harness's slow steps, a sleep that ends at a tick may never begin.
+            if done % WAKE_EVERY == WAKE_EVERY - 1 {
+                scene.wake();
+            }
             trace::step(self.pid).expect("a stopped child");
             self.asleep = false;
             let end = Deadline::after(PATIENCE);

@@ -121,7 +121,7 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     Operation::new("queue: get, empty", || {
         Box::new(World {
             state: queue(),
-            act: |queue| drop(queue.get().unwrap()),
+            act: |queue| assert_eq!(queue.get().unwrap(), item(1)),
             wake: |queue| drop(queue.try_put(item(1))),
             check: |queue, _| {
                 let _ = queue.drain().count();
@@ -135,7 +135,7 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         (1..=2).for_each(|nth| queue.put(item(nth)).unwrap());
         World::new(
             queue,
-            |queue| drop(queue.get_lease().unwrap().ack().unwrap()),
+            |queue| assert_eq!(queue.get_lease().unwrap().ack().unwrap(), item(1)),
             |queue, finished| {
                 // Acknowledged and gone, or there again: never lost before, never twice after.
                 let first = in_time(SOON, || queue.get_timeout(SOON))?.map_err(say("get"))?;
