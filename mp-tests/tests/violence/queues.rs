@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 
-use mp_ipc::{Error, Fd, JoinableQueue, Queue};
+use mp_ipc::{ByteQueue, Error, Fd, JoinableQueue, Queue};
 
 use crate::Operation;
 use crate::world::{BRIEFLY, SOON, World, ensure, in_time, say};
@@ -40,10 +40,10 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         )
     }),
     Operation::new("queue: put, larger than the ring", || {
-        let queue = Queue::<Vec<u64>>::with_capacity(8, RING).unwrap();
+        let queue = ByteQueue::with_capacity(8, 1).unwrap();
         World::new(
             queue,
-            |queue| queue.put(vec![3; RING]).unwrap(),
+            |queue| queue.put(&big(queue, 3)).unwrap(),
             |queue, finished| {
                 let got = match in_time(BRIEFLY, || queue.get_timeout(BRIEFLY))? {
                     Ok(item) => Some(item),
@@ -51,15 +51,15 @@ pub(crate) const OPERATIONS: &[Operation] = &[
                     Err(error) => return Err(format!("get: {error}")),
                 };
                 ensure(got.is_some() || !finished, || "a committed item is lost".to_owned())?;
-                ensure(got.is_none_or(|item| item == vec![3; RING]), || "torn".to_owned())?;
-                queue.put_timeout(vec![4; RING], SOON).map_err(say("put"))?;
+                ensure(got.is_none_or(|item| item == big(queue, 3)), || "torn".to_owned())?;
+                queue.put_timeout(&big(queue, 4), SOON).map_err(say("put"))?;
                 let item = queue.get_timeout(SOON).map_err(say("get"))?;
-                ensure(item == vec![4; RING], || "torn afterwards".to_owned())
+                ensure(item == big(queue, 4), || "torn afterwards".to_owned())
             },
             |queue| match in_time(BRIEFLY, || queue.get_timeout(BRIEFLY))? {
                 Ok(item) => {
-                    ensure(item == vec![3; RING], || "torn".to_owned())?;
-                    queue.put_timeout(item, BRIEFLY).or(Ok(()))
+                    ensure(item == big(queue, 3), || "torn".to_owned())?;
+                    queue.put_timeout(&item, BRIEFLY).or(Ok(()))
                 }
                 Err(_) => Ok(()),
             },
@@ -185,6 +185,11 @@ fn item(nth: u64) -> Item {
     [u64::MAX - nth; 4]
 }
 
+/// More than the ring of `queue` has room for.
+fn big(queue: &ByteQueue, byte: u8) -> Vec<u8> {
+    vec![byte; queue.capacity() + 1]
+}
+
 fn queue() -> Queue<Item> {
     Queue::with_capacity(64, RING).unwrap()
 }
@@ -198,7 +203,7 @@ fn check(queue: &Queue<Item>, first: u64, last: u64, finished: bool) -> Result<(
     ensure(whole && complete && items.len() as u64 <= last - first + 1, || {
         format!("left: {items:?}")
     })?;
-    ensure(queue.is_empty() && queue.len() == 0, || format!("length {}", queue.len()))?;
+    ensure(queue.is_empty(), || format!("length {}", queue.len()))?;
     for nth in 0..3 {
         in_time(SOON, || queue.put_timeout(item(nth), SOON))?.map_err(say("put"))?;
         ensure(queue.len() == 1, || format!("length {} after a put", queue.len()))?;
