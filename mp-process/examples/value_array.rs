@@ -6,6 +6,7 @@ use std::error::Error;
 use mp_process::Process;
 use mp_shm::{Array, Value};
 
+#[expect(clippy::approx_constant, reason = "the number that the program is known by")]
 fn change((number, row): (Value<f64>, Array<i32>)) {
     number.store(3.1415927);
     for index in 0..row.len() {

@@ -15,6 +15,7 @@ mod init;
 mod logging;
 mod order;
 mod panic;
+mod place;
 mod post;
 mod process;
 mod server;
