@@ -5,6 +5,7 @@ mod condvars;
 mod crew;
 mod deaths;
 mod locks;
+mod properties;
 mod races;
 mod semaphores;
 
@@ -27,7 +28,7 @@ fn main() {
             }));
         }
     }
-    for (name, body) in [deaths::TESTS, races::TESTS].concat() {
+    for (name, body) in [deaths::TESTS, properties::TESTS, races::TESTS].concat() {
         trials.push(Trial::test(name, move || {
             body();
             Ok(())

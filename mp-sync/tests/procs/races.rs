@@ -27,7 +27,8 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
 ];
 
 const WORKERS: usize = 4;
-/// What a death may cost the others. The wide margin is for a machine that has other work.
+/// What a death may cost the others. One in a hundred may take longer, and not longer than ten
+/// seconds: on a machine with other work nobody may have had a cpu.
 const RECOVERY: Duration = Duration::from_millis(100);
 
 // Places on the board.
@@ -56,6 +57,8 @@ impl Random {
 
 struct Report {
     kills: u32,
+    /// Recoveries that took longer than [`RECOVERY`].
+    late: u32,
     worst: Duration,
 }
 
@@ -98,7 +101,7 @@ fn race_of(
     };
     let mut workers: Vec<Child> = (0..WORKERS).map(start_worker).collect();
     let mut random = Random::new(0);
-    let mut report = Report { kills: 0, worst: Duration::ZERO };
+    let mut report = Report { kills: 0, late: 0, worst: Duration::ZERO };
     let end = Instant::now() + Duration::from_secs(setting("MP_RACE_SECONDS").unwrap_or(1));
     let kills = setting("MP_RACE_KILLS").unwrap_or(u64::MAX);
     while Instant::now() < end && u64::from(report.kills) < kills {
@@ -117,7 +120,9 @@ fn race_of(
             assert!(since.elapsed() < Duration::from_secs(10), "{name}: the others stand still");
             std::thread::yield_now();
         }
-        report.worst = report.worst.max(since.elapsed());
+        let recovery = since.elapsed();
+        report.late += u32::from(recovery > RECOVERY);
+        report.worst = report.worst.max(recovery);
         if replace == Replace::Later {
             workers[victim] = start_worker(victim);
         }
@@ -162,7 +167,8 @@ fn hold(board: &Board, died: bool) {
 }
 
 fn check(report: &Report) {
-    assert!(report.worst < RECOVERY, "recovery took {:?}", report.worst);
+    let Report { kills, late, worst } = report;
+    assert!(*late <= 1 + kills / 100, "{late} of {kills} recoveries were late, at worst {worst:?}");
 }
 
 fn mutex() {
