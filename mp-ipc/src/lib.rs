@@ -15,6 +15,8 @@ mod joinable_queue;
 mod lease;
 mod listener;
 mod message;
+#[cfg(all(test, loom))]
+mod models;
 mod pipe;
 mod queue;
 mod raw;

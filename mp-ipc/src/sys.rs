@@ -38,9 +38,14 @@ mod model {
         fence(Ordering::SeqCst);
     }
 
+    /// One that sleeps: on which word, and whether it has been woken.
+    struct Sleeper {
+        word: usize,
+        woken: bool,
+    }
+
     loom::lazy_static! {
-        /// All sleepers of all words. A wake wakes them all, which a futex may do too.
-        static ref SLEEPERS: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
+        static ref SLEEPERS: (Mutex<Vec<Sleeper>>, Condvar) = Default::default();
     }
 
     /// Deadlines do not exist in the model: a wake that is lost is a deadlock, which loom reports.
@@ -51,21 +56,24 @@ mod model {
     ) -> Result<(), Errno> {
         let (mutex, condvar) = &*SLEEPERS;
         let mut sleepers = mutex.lock().unwrap();
-        if word.load(Ordering::SeqCst) == expected {
-            *sleepers += 1;
-            drop(condvar.wait(sleepers).unwrap());
+        if word.load(Ordering::SeqCst) != expected {
+            return Ok(());
+        }
+        let me = sleepers.len();
+        sleepers.push(Sleeper { word: (&raw const *word).addr(), woken: false });
+        while !sleepers[me].woken {
+            sleepers = condvar.wait(sleepers).unwrap();
         }
         Ok(())
     }
 
-    pub(crate) fn wake(_word: &AtomicU32, count: u32) -> usize {
+    pub(crate) fn wake(word: &AtomicU32, count: u32) -> usize {
         let (mutex, condvar) = &*SLEEPERS;
         let mut sleepers = mutex.lock().unwrap();
-        let woken = (*sleepers).min(count as usize);
-        *sleepers -= woken;
-        for _ in 0..woken {
-            condvar.notify_one();
-        }
+        let addr = (&raw const *word).addr();
+        let asleep = sleepers.iter_mut().filter(|sleeper| sleeper.word == addr && !sleeper.woken);
+        let woken = asleep.take(count as usize).map(|sleeper| sleeper.woken = true).count();
+        condvar.notify_all();
         woken
     }
 }

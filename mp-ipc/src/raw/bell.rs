@@ -39,7 +39,7 @@ pub(crate) struct Heard(u32);
 
 impl Bell {
     #[cfg(all(loom, test))]
-    fn new() -> Bell {
+    pub(crate) fn new() -> Bell {
         Bell { word: AtomicU32::new(0) }
     }
 
