@@ -23,6 +23,8 @@ mod event;
 #[cfg(not(loom))]
 mod handle;
 #[cfg(not(loom))]
+mod lock_api_mutex;
+#[cfg(not(loom))]
 mod locked;
 #[cfg(not(loom))]
 mod mutex;
@@ -47,6 +49,7 @@ pub use {
     bounded_semaphore::BoundedSemaphore,
     condvar::{Condvar, WaitGuard, Waited},
     event::Event,
+    lock_api_mutex::LockApiMutex,
     locked::{Locked, LockedGuard},
     mutex::{Mutex, MutexGuard},
     parts::{PartGuard, PartReadGuard, Parts},

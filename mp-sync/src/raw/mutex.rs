@@ -384,6 +384,7 @@ impl RawMutex {
         // SAFETY: the caller's contract is the same.
         match unsafe { self.place().try_lock() } {
             Ok(held) => Ok(held.map(|held| self.fallback_acquired(held))),
+            Err(Errno::DEADLK) => Ok(None), // Ours: "somebody, this thread included".
             Err(errno) => Err(Error::os("pthread_mutex_trylock")(errno)),
         }
     }

@@ -94,3 +94,20 @@ fn a_part_is_written_by_one() {
     assert!(parts.try_claim(1).is_ok(), "each part has its own lock");
     drop(claimed);
 }
+
+#[test]
+fn code_that_is_generic_over_lock_api() {
+    fn count<R: lock_api::RawMutex + Sync>(mutex: &lock_api::Mutex<R, u32>) {
+        std::thread::scope(|s| {
+            for _ in 0..4 {
+                s.spawn(|| (0..1000).for_each(|_| *mutex.lock() += 1));
+            }
+        });
+    }
+    let mutex = lock_api::Mutex::<mp_sync::LockApiMutex, u32>::new(0);
+    count(&mutex);
+    assert_eq!(*mutex.lock(), 4000);
+    std::mem::forget(mutex.lock());
+    drop(mutex);
+    drop(Mutex::new(0_u8).unwrap().lock().unwrap()); // Walks over the forgotten one.
+}
