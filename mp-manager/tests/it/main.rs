@@ -2,6 +2,10 @@
 
 mod dict;
 mod list;
+mod model;
+mod service;
+mod sync;
+mod types;
 mod world;
 
 mp_process::init_tests!();
