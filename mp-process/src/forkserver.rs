@@ -79,6 +79,12 @@ fn retire(which: impl Fn(&Server) -> bool) {
     }
 }
 
+/// While this lives, no other thread is in the middle of changing what stands in this file.
+pub(crate) fn hold() -> impl Sized {
+    let server = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
+    (server, PRELOAD.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
 /// In a copy of this process: the server is not ours.
 pub(crate) fn forget() {
     let me = std::process::id();

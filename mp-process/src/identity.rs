@@ -45,6 +45,12 @@ fn me() -> Arc<Me> {
     Arc::clone(me.get_or_insert_with(main))
 }
 
+/// While this lives, no other thread is in the middle of changing what stands in this file.
+pub(crate) fn hold() -> impl Sized {
+    let me = ME.lock().unwrap_or_else(PoisonError::into_inner);
+    (me, PIDFD.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
 /// In a child: from here on this process is the one that `kinship` describes.
 pub(crate) fn become_child(kinship: Kinship) {
     let Kinship { name, path, daemon, parent_pid, parent_name, parent } = kinship;

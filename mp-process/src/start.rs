@@ -214,15 +214,17 @@ pub(crate) fn fork(
     };
     // Opened here, so that it need not be opened in every child.
     let _ = stdio::null();
-    // What other threads hold would stay held in the copy; these three this thread holds itself.
+    // What other threads hold would stay held in the copy; these this thread holds itself, always
+    // in this order.
     let mut children = children::lock();
+    let held = (forkserver::hold(), identity::hold());
     let (mut stdout, stderr) = (std::io::stdout().lock(), std::io::stderr().lock());
     // What is still in the buffer would be printed by both.
     let _ = stdout.flush();
     match fork()? {
         Fork::Child => {
             children.claim();
-            drop((children, stdout, stderr, ours));
+            drop((children, held, stdout, stderr, ours));
             if let Some((mut wait, open)) = gate {
                 drop(open);
                 // The parent closes it, or is gone.
@@ -233,7 +235,7 @@ pub(crate) fn fork(
             child::forked(inheritance)
         }
         Fork::Parent(pid) => {
-            drop((children, stdout, stderr));
+            drop((children, held, stdout, stderr));
             // The child's ends; what the child inherits else is kept until it has greeted.
             let Inheritance { socket, lifeline: end, call, .. } = inheritance;
             drop((socket, end));

@@ -75,6 +75,34 @@ fn many_threads_start_at_once() {
     });
 }
 
+/// The unsafe way: the child uses nothing but memory, and this crate's own lists are in order.
+#[test]
+#[expect(unsafe_code, reason = "it is the unsafe way round that is tested")]
+fn fork_despite_threads() {
+    let stop = AtomicBool::new(false);
+    let forks = std::thread::scope(|scope| {
+        scope.spawn(|| hammer(&stop));
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                Process::call(|| ()).start().unwrap().join_timeout(PATIENCE).unwrap();
+            }
+        });
+        let end = Instant::now() + seconds();
+        let mut forks = 0u64;
+        while Instant::now() < end {
+            let numbers = vec![forks; 100];
+            let process = Process::forked(move || numbers.iter().sum::<u64>());
+            // SAFETY: the closure allocates and adds, and touches nothing that a thread locks.
+            let child = unsafe { process.start_despite_threads() }.unwrap();
+            assert_eq!(child.join_timeout(PATIENCE).unwrap(), 100 * forks);
+            forks += 1;
+        }
+        stop.store(true, Ordering::Relaxed);
+        forks
+    });
+    report(&format!("{forks} forks despite busy threads"));
+}
+
 /// Figures for whoever reads along (`--nocapture`).
 #[expect(clippy::print_stdout, reason = "a race suite prints its figures")]
 pub(crate) fn report(line: &str) {
