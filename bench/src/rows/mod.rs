@@ -1,0 +1,2 @@
+use crate::row::Row;
+pub fn all() -> Vec<Row> { Vec::new() }
