@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 /// Takes one sample: nanoseconds for one operation, or why the peer cannot be measured here.
 pub type Measure = fn() -> Result<f64, String>;
 
+#[derive(Clone, Copy)]
 pub struct Row {
     pub name: &'static str,
     /// The workload, with its pinning and its way of waiting.
@@ -18,6 +19,7 @@ pub struct Row {
     pub peers: &'static [Peer],
 }
 
+#[derive(Clone, Copy)]
 pub struct Peer {
     pub name: &'static str,
     /// The greatest ratio of our time to the peer's that meets the goal; `None` for the record.

@@ -1,2 +1,21 @@
-use crate::row::Row;
-pub fn all() -> Vec<Row> { Vec::new() }
+//! The rows, in the order of the layers.
+
+mod locks;
+mod memory;
+mod pipes;
+
+use crate::row::{Peer, Row};
+
+pub fn all() -> Vec<Row> {
+    [locks::ROWS, memory::ROWS, pipes::ROWS].concat()
+}
+
+/// A peer with a goal: the greatest ratio of our time to its time.
+const fn goal(name: &'static str, at_most: f64, measure: crate::row::Measure) -> Peer {
+    Peer { name, goal: Some(at_most), measure }
+}
+
+/// A peer for the record.
+const fn record(name: &'static str, measure: crate::row::Measure) -> Peer {
+    Peer { name, goal: None, measure }
+}

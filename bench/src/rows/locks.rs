@@ -1,0 +1,77 @@
+//! mp-sync.
+
+use mp_sync::Mutex;
+
+use super::{goal, record};
+use crate::peers::floor::{Robust, futex_rtt};
+use crate::peers::threads;
+use crate::process::{Pin, pair, per_op, pin_to};
+use crate::row::Row;
+
+pub const ROWS: &[Row] = &[
+    Row {
+        name: "lock-uncontended",
+        what: "lock, add one, unlock; one thread on CPU 0",
+        ours: uncontended,
+        peers: &[
+            goal("std-mutex", 1.2, threads::std_mutex),
+            goal("pthread-robust", 0.9, robust_uncontended),
+            record("parking_lot", threads::parking_lot_mutex),
+        ],
+    },
+    Row {
+        name: "lock-contended",
+        what: "lock, add one, unlock as fast as both can; two processes on CPUs 0 and 1",
+        ours: contended,
+        peers: &[goal("pthread-robust", 1.0, robust_contended)],
+    },
+];
+
+const LOCKS: usize = 10_000_000;
+const CONTENDED: usize = 1_000_000;
+const WAKES: usize = 20_000;
+
+fn uncontended() -> Result<f64, String> {
+    pin_to(0);
+    let mutex = Mutex::new(0_u64).map_err(|error| error.to_string())?;
+    Ok(per_op(LOCKS, || {
+        for _ in 0..LOCKS {
+            *std::hint::black_box(&mutex).lock().expect("nobody died") += 1;
+        }
+    }))
+}
+
+fn robust_uncontended() -> Result<f64, String> {
+    pin_to(0);
+    let mutex = Robust::new();
+    let mut count = 0_u64;
+    Ok(per_op(LOCKS, || {
+        for _ in 0..LOCKS {
+            std::hint::black_box(&mutex).lock();
+            *std::hint::black_box(&mut count) += 1;
+            mutex.unlock();
+        }
+    }))
+}
+
+/// Both processes lock; the time of the first, which is about that of both.
+fn both(lock_and_unlock: impl Fn()) -> f64 {
+    let work = || (0..CONTENDED).for_each(|_| lock_and_unlock());
+    pair(Pin::Apart, work, || per_op(CONTENDED, work))
+}
+
+fn contended() -> Result<f64, String> {
+    let mutex = Mutex::new(0_u64).map_err(|error| error.to_string())?;
+    Ok(both(|| *mutex.lock().expect("nobody died") += 1))
+}
+
+fn robust_contended() -> Result<f64, String> {
+    let mutex = Robust::new();
+    let count = mp_shm::Value::new(0_u64).map_err(|error| error.to_string())?;
+    Ok(both(|| {
+        mutex.lock();
+        count.store(count.load() + 1);
+        mutex.unlock();
+    }))
+}
+
