@@ -166,11 +166,11 @@ fn memcpy(size: usize, rounds: usize) -> f64 {
 /// `fetch_add` on an atomic of this process.
 pub fn atomic_add() -> Result<f64, String> {
     pin_to(0);
-    let counter = AtomicU64::new(0);
+    let counter = std::hint::black_box(Box::new(AtomicU64::new(0)));
     const COUNT: usize = 20_000_000;
     Ok(per_op(COUNT, || {
         for _ in 0..COUNT {
-            std::hint::black_box(&counter).fetch_add(1, Ordering::SeqCst);
+            counter.fetch_add(1, Ordering::SeqCst);
         }
     }))
 }

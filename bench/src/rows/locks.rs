@@ -1,6 +1,6 @@
 //! mp-sync.
 
-use mp_sync::Mutex;
+use mp_sync::{Event, Mutex};
 
 use super::{goal, record};
 use crate::peers::floor::{Robust, futex_rtt};
@@ -24,6 +24,12 @@ pub const ROWS: &[Row] = &[
         what: "lock, add one, unlock as fast as both can; two processes on CPUs 0 and 1",
         ours: contended,
         peers: &[goal("pthread-robust", 1.0, robust_contended)],
+    },
+    Row {
+        name: "wake",
+        what: "round trip of two events, each waking a sleeper; processes on CPUs 0 and 1, blocking",
+        ours: wake,
+        peers: &[goal("futex", 1.15, futex_rtt)],
     },
 ];
 
@@ -75,3 +81,25 @@ fn robust_contended() -> Result<f64, String> {
     }))
 }
 
+fn wake() -> Result<f64, String> {
+    let event = || Event::new().map_err(|error| error.to_string());
+    let (there, back) = (event()?, event()?);
+    let turn = |mine: &Event, theirs: &Event| {
+        mine.wait().expect("wait");
+        mine.clear();
+        theirs.set();
+    };
+    Ok(pair(
+        Pin::Apart,
+        || (0..WAKES).for_each(|_| turn(&there, &back)),
+        || {
+            per_op(WAKES, || {
+                for _ in 0..WAKES {
+                    there.set();
+                    back.wait().expect("wait");
+                    back.clear();
+                }
+            })
+        },
+    ))
+}

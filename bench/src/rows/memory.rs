@@ -28,7 +28,7 @@ fn value_add() -> Result<f64, String> {
     const COUNT: usize = 20_000_000;
     Ok(per_op(COUNT, || {
         for _ in 0..COUNT {
-            std::hint::black_box(&counter).fetch_add(1);
+            counter.fetch_add(1);
         }
     }))
 }

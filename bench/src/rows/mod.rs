@@ -3,11 +3,12 @@
 mod locks;
 mod memory;
 mod pipes;
+mod queues;
 
 use crate::row::{Peer, Row};
 
 pub fn all() -> Vec<Row> {
-    [locks::ROWS, memory::ROWS, pipes::ROWS].concat()
+    [locks::ROWS, memory::ROWS, queues::ROWS, pipes::ROWS].concat()
 }
 
 /// A peer with a goal: the greatest ratio of our time to its time.
