@@ -54,7 +54,7 @@ pub fn ipc_channel_stream() -> Result<f64, String> {
     Ok(pair(
         Pin::Apart,
         || {
-            (0..STREAM).for_each(|_| drop(receiver.recv().expect("recv")));
+            (0..STREAM).for_each(|_| assert_ne!(receiver.recv().expect("recv"), u64::MAX));
             done.send(1).expect("send");
         },
         || {
@@ -113,7 +113,11 @@ fn shaq(lanes: usize, count: usize) -> Result<f64, String> {
     // SAFETY: a fresh file, made and initialised by this process alone, and `u64` messages.
     let producer = unsafe { shaq::mpmc::Producer::<u64>::create(&file, size) }.map_err(text)?;
     let consumer = producer.join_as_consumer();
-    let receive = || (0..count / lanes).for_each(|_| drop(consumer.read_timeout(PATIENCE).unwrap()));
+    let receive = || {
+        for _ in 0..count / lanes {
+            assert_ne!(consumer.read_timeout(PATIENCE).unwrap(), u64::MAX);
+        }
+    };
     let send = || {
         for i in 0..(count / lanes) as u64 {
             while producer.try_write(i).is_err() {
@@ -197,7 +201,7 @@ pub fn iceoryx2_stream() -> Result<f64, String> {
         let (_node, service) = subscribe().expect("service");
         let subscriber = service.subscriber_builder().buffer_size(CAPACITY).create().expect("port");
         std::io::Write::write_all(&mut &ready_in, &[1]).expect("ready");
-        let mut left = 10 * STREAM;
+        let mut left = STREAM;
         while left > 0 {
             match subscriber.receive().expect("receive") {
                 Some(_) => left -= 1,
@@ -212,11 +216,12 @@ pub fn iceoryx2_stream() -> Result<f64, String> {
         let (_node, service) = subscribe()?;
         let publisher = service.publisher_builder().create().map_err(text)?;
         let mut result = Ok(());
-        let time = per_op(10 * STREAM, || {
-            for i in 0..10 * STREAM as u64 {
-                let sent = publisher.loan_uninit().map_err(text).and_then(|sample| {
-                    sample.write_payload(i).send().map_err(text)
-                });
+        let time = per_op(STREAM, || {
+            for i in 0..STREAM as u64 {
+                let sent = publisher
+                    .loan_uninit()
+                    .map_err(text)
+                    .and_then(|sample| sample.write_payload(i).send().map_err(text));
                 result = result.clone().and(sent.map(drop));
             }
             result = result.clone().and(wait());

@@ -30,9 +30,9 @@ pub fn pool_stream() -> Result<f64, String> {
     const TASKS: usize = 2_000;
     let run = |count: usize| -> Result<(), String> {
         let handles: Vec<_> = (0..count as u64).map(|x| pool.spawn(x, echo)).collect();
-        handles.into_iter().try_for_each(|mut handle| {
-            handle.join().map(drop).map_err(|error| error.to_string())
-        })
+        handles
+            .into_iter()
+            .try_for_each(|handle| handle.join().map(drop).map_err(|error| error.to_string()))
     };
     run(10)?;
     let mut result = Ok(());

@@ -24,6 +24,17 @@ macro_rules! workloads {
 }
 
 workloads!(
-    queue_stream, queue_rtt, pipe_rtt, pipe_stream, start_fork, start_spawn, start_forkserver, pool_map,
-    pool_stream, pool_apply, pool_big, manager_set, manager_bulk
+    queue_stream,
+    queue_rtt,
+    pipe_rtt,
+    pipe_stream,
+    start_fork,
+    start_spawn,
+    start_forkserver,
+    pool_map,
+    pool_stream,
+    pool_apply,
+    pool_big,
+    manager_set,
+    manager_bulk
 );

@@ -55,9 +55,9 @@ pub fn set() -> Result<f64, String> {
                 value.len()
             );
             reply.clear();
-            result = stream.write_all(command.as_bytes()).and_then(|()| {
-                replies.read_line(&mut reply).map(drop)
-            });
+            result = stream
+                .write_all(command.as_bytes())
+                .and_then(|()| replies.read_line(&mut reply).map(drop));
             if result.is_err() {
                 break;
             }

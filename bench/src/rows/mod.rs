@@ -1,14 +1,28 @@
 //! The rows, in the order of the layers.
 
+mod copies;
 mod locks;
+mod managers;
 mod memory;
 mod pipes;
+mod pools;
+mod processes;
 mod queues;
 
 use crate::row::{Peer, Row};
 
 pub fn all() -> Vec<Row> {
-    [locks::ROWS, memory::ROWS, queues::ROWS, pipes::ROWS].concat()
+    [
+        locks::ROWS,
+        memory::ROWS,
+        queues::ROWS,
+        pipes::ROWS,
+        processes::ROWS,
+        pools::ROWS,
+        managers::ROWS,
+        copies::ROWS,
+    ]
+    .concat()
 }
 
 /// A peer with a goal: the greatest ratio of our time to its time.

@@ -97,7 +97,8 @@ fn rtt_one_cpu() -> Result<f64, String> {
 
 fn round_trips(pin: Pin) -> Result<f64, String> {
     const ROUNDS: usize = 20_000;
-    let (there, back) = (Queue::<u64>::new(16).map_err(text)?, Queue::<u64>::new(16).map_err(text)?);
+    let (there, back) =
+        (Queue::<u64>::new(16).map_err(text)?, Queue::<u64>::new(16).map_err(text)?);
     Ok(pair(
         pin,
         || (0..ROUNDS).for_each(|_| back.put(there.get().expect("get")).expect("put")),
