@@ -5,6 +5,7 @@ mod condvars;
 mod crew;
 mod deaths;
 mod locks;
+mod parts;
 mod properties;
 mod races;
 mod semaphores;
@@ -28,7 +29,7 @@ fn main() {
             }));
         }
     }
-    for (name, body) in [deaths::TESTS, properties::TESTS, races::TESTS].concat() {
+    for (name, body) in [deaths::TESTS, parts::TESTS, properties::TESTS, races::TESTS].concat() {
         trials.push(Trial::test(name, move || {
             body();
             Ok(())
