@@ -20,7 +20,13 @@ pub(crate) const TRY: Duration = Duration::from_millis(10);
 const NAP: Duration = Duration::from_millis(1);
 
 /// The longest spin before the first sleep.
-const SPIN: Duration = Duration::from_micros(5);
+///
+/// Longer than it takes to wake a sleeper on another processor. If it were shorter, two sides of
+/// a dialogue that have once slept would never meet awake again.
+const SPIN: Duration = Duration::from_micros(10);
+
+/// After so many spins in vain a thread tries only at every so many waits.
+const VAIN: u32 = 8;
 
 /// How long a side lingers, once the other side has made something, so that there is more of it.
 const LULL: Duration = Duration::from_micros(4);
@@ -133,13 +139,23 @@ impl<'a> Waiter<'a> {
 /// Spins until `ready`, for a few microseconds at most, and only if another processor can make it
 /// so. Says whether it is.
 fn spin(ready: impl Fn() -> bool) -> bool {
+    thread_local! {
+        /// Spins in vain since the last one that was not.
+        static IN_VAIN: Cell<u32> = const { Cell::new(0) };
+    }
     if !may_spin() {
+        return false;
+    }
+    let vain = IN_VAIN.get();
+    IN_VAIN.set(vain.wrapping_add(1));
+    if vain >= VAIN && !vain.is_multiple_of(VAIN) {
         return false;
     }
     let mut until = None;
     loop {
         for _ in 0..8 {
             if ready() {
+                IN_VAIN.set(0);
                 return true;
             }
             std::hint::spin_loop();
