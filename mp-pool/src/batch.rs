@@ -16,6 +16,8 @@ pub(crate) struct Piece {
     /// The index of the first item in the call.
     pub(crate) first: u64,
     pub(crate) count: u32,
+    /// How long they took together, in nanoseconds.
+    pub(crate) nanos: u64,
     pub(crate) content: Content,
 }
 
@@ -128,7 +130,7 @@ impl Batch {
     pub(crate) fn refuse(&self, first: u64, error: TaskError) {
         let mut mail = self.mail.lock();
         mail.open = 0;
-        mail.pieces.push(Piece { first, count: 1, content: Content::Failed(error) });
+        mail.pieces.push(Piece { first, count: 1, nanos: 0, content: Content::Failed(error) });
     }
 
     fn announce(&self, mail: &mut Mail, effects: &mut Vec<Effect>) {

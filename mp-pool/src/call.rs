@@ -58,7 +58,7 @@ impl Call {
         len.div_ceil(workers * CHUNKS_PER_WORKER).max(1)
     }
 
-    fn send_chunks<A: Serialize>(
+    fn send_chunks<A: Serialize + 'static>(
         &self,
         pool: &Arc<Inner>,
         name: &Arc<[u8]>,
@@ -87,7 +87,7 @@ impl Call {
     }
 
     /// Hands in neighbouring items as one task.
-    pub(crate) fn send_chunk<A: Serialize>(
+    pub(crate) fn send_chunk<A: Serialize + 'static>(
         &self,
         pool: &Inner,
         name: &Arc<[u8]>,
@@ -97,9 +97,7 @@ impl Call {
     ) -> Result<(), TaskError> {
         batch.expect(items.len() as u64);
         let mut chunk = Chunk::new(name, first);
-        let ((), fds) = fd_table::collect(|| {
-            items.iter().for_each(|item| chunk.push(item));
-        });
+        let ((), fds) = fd_table::collect(|| chunk.push(items));
         self.hand_in(pool, batch, chunk, fds)
     }
 
@@ -115,7 +113,7 @@ impl Call {
         let mut effects = Vec::new();
         for (index, reason) in chunk.failed {
             let content = Content::Failed(TaskError::Codec(format!("argument: {reason}")));
-            batch.arrive(Piece { first: index, count: 1, content }, &mut effects);
+            batch.arrive(Piece { first: index, count: 1, nanos: 0, content }, &mut effects);
         }
         pool.happen(effects);
         for (first, count, body) in chunk.runs {
@@ -139,7 +137,7 @@ impl Call {
 const CHUNKS_PER_WORKER: usize = 16;
 
 /// How many chunks `imap` has on their way, for each worker.
-const WINDOW_PER_WORKER: usize = 16;
+const WINDOW_PER_WORKER: usize = 32;
 
 /// Items that are being encoded. Those that cannot be are left out, and so cut the chunk in runs
 /// of neighbours.
@@ -156,26 +154,28 @@ impl<'n> Chunk<'n> {
         Chunk { name, next: first, runs: Vec::new(), failed: Vec::new() }
     }
 
-    pub(crate) fn push<A: Serialize>(&mut self, item: &A) {
-        let index = self.next;
-        self.next += 1;
-        let run = match self.runs.last_mut() {
-            Some(run) if run.0 + u64::from(run.1) == index => run,
-            _ => {
-                let mut body = Vec::with_capacity(self.name.len() + 64);
-                begin_body(self.name, &mut body);
-                self.runs.push((index, 0, body));
-                let last = self.runs.len() - 1;
-                &mut self.runs[last]
-            }
-        };
-        match codec::push(&mut run.2, item) {
-            Ok(()) => run.1 += 1,
-            Err(reason) => {
-                self.failed.push((index, reason));
-                if run.1 == 0 {
-                    self.runs.pop();
+    /// Encodes the next items.
+    pub(crate) fn push<A: Serialize + 'static>(&mut self, items: &[A]) {
+        let mut items = items.iter();
+        while !items.as_slice().is_empty() {
+            let mut body = Vec::with_capacity(self.name.len() + 16 * items.len().min(1 << 16));
+            begin_body(self.name, &mut body);
+            let (first, mut count) = (self.next, 0);
+            let mut failed = None;
+            for item in items.by_ref() {
+                if let Err(reason) = codec::push(&mut body, item) {
+                    failed = Some(reason);
+                    break;
                 }
+                count += 1;
+            }
+            self.next += u64::from(count);
+            if count > 0 {
+                self.runs.push((first, count, body));
+            }
+            if let Some(reason) = failed {
+                self.failed.push((self.next, reason));
+                self.next += 1;
             }
         }
     }

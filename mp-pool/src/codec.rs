@@ -4,6 +4,8 @@
 //! below [`LONG`] is one byte; [`LONG`] is followed by four bytes of length; [`FAILED`], in replies
 //! only, is followed by the length of an encoded [`Failure`](crate::chunk::Failure).
 
+use std::any::Any;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -46,7 +48,10 @@ impl Flavor for Onto<'_> {
 
 /// Appends `value` as an item. If it fails, `row` is as before.
 #[inline]
-pub(crate) fn push<T: Serialize>(row: &mut Vec<u8>, value: &T) -> Result<(), String> {
+pub(crate) fn push<T: Serialize + 'static>(row: &mut Vec<u8>, value: &T) -> Result<(), String> {
+    if push_number(row, value) {
+        return Ok(());
+    }
     let start = row.len();
     row.push(0);
     if let Err(error) = postcard::serialize_with_flavor(value, Onto(row)) {
@@ -107,9 +112,52 @@ pub(crate) fn take<'a>(row: &mut &'a [u8]) -> Option<Item<'a>> {
     Some(if mark == LONG { Item::Value(item) } else { Item::Failure(item) })
 }
 
+/// Numbers lie in a row as they lie in memory: many small items are most often numbers, and
+/// then a good part of the time goes into these few lines. The compiler knows the type, so of
+/// the list one line is left, or none.
+macro_rules! numbers {
+    ($($number:ty),*) => {
+        /// Appends a number; `false` if `value` is none.
+        #[inline]
+        fn push_number<T: 'static>(row: &mut Vec<u8>, value: &T) -> bool {
+            let value: &dyn Any = value;
+            $(if let Some(number) = value.downcast_ref::<$number>() {
+                const LEN: usize = size_of::<$number>();
+                let mut item = [LEN as u8; 1 + LEN];
+                item[1..].copy_from_slice(&number.to_le_bytes());
+                row.extend_from_slice(&item);
+                return true;
+            })*
+            false
+        }
+
+        /// Reads a `T`; `None` if that is no number.
+        #[inline]
+        fn decode_number<T: 'static>(item: &[u8]) -> Option<Result<T, String>> {
+            let mut value: Option<T> = None;
+            let place: &mut dyn Any = &mut value;
+            $(if let Some(number) = place.downcast_mut::<Option<$number>>() {
+                *number = item.try_into().ok().map(<$number>::from_le_bytes);
+                return Some(value.ok_or_else(|| wrong_length(item.len())));
+            })*
+            None
+        }
+    };
+}
+
+numbers!(u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize, f32, f64);
+
+#[cold]
+fn wrong_length(len: usize) -> String {
+    format!("{len} bytes are no such number")
+}
+
 /// Decodes one item, all of whose bytes must be used.
 #[inline]
-pub(crate) fn decode<T: DeserializeOwned>(item: &[u8]) -> Result<T, String> {
+pub(crate) fn decode<T: DeserializeOwned + 'static>(item: &[u8]) -> Result<T, String> {
+    if let Some(number) = decode_number(item) {
+        return number;
+    }
     match postcard::take_from_bytes(item) {
         Ok((value, [])) => Ok(value),
         Ok((_, rest)) => Err(format!("{} bytes are left over", rest.len())),
@@ -147,6 +195,22 @@ mod tests {
         }
         assert_eq!(take(&mut rest), Some(Item::Failure(&[7])));
         assert_eq!(take(&mut rest), None);
+    }
+
+    #[test]
+    fn numbers_come_back_or_are_refused() {
+        let mut row = Vec::new();
+        push(&mut row, &u64::MAX).unwrap();
+        push(&mut row, &-1.5f32).unwrap();
+        push(&mut row, &300u16).unwrap();
+        let mut rest = &row[..];
+        let mut next = || match take(&mut rest) {
+            Some(Item::Value(item)) => item.to_vec(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(decode::<u64>(&next()), Ok(u64::MAX));
+        assert_eq!(decode::<f32>(&next()), Ok(-1.5));
+        assert!(decode::<u64>(&next()).unwrap_err().contains("2 bytes"));
     }
 
     #[test]

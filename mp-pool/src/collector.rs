@@ -13,13 +13,14 @@ use crate::inner::Inner;
 
 /// Runs until the pool has ended and the last worker is gone.
 ///
-/// It sleeps in one `poll`, on the doorbell and on every worker's end. It has no tick: with
-/// nothing to do it does nothing.
+/// It sleeps in one `poll`, on the doorbell and on every worker's end. In an idle pool it has no
+/// tick.
 pub(crate) fn run(inner: &Arc<Inner>) {
     let mut epoch = 0;
+    let mut seen = 0;
     let mut hands: Vec<(usize, Arc<Hand>)> = Vec::new();
     loop {
-        inner.collect();
+        let look_in = inner.collect(&mut seen);
         if let Err(error) = inner.hire(false) {
             inner.with(|core| core.break_down(error.to_string()));
         }
@@ -44,7 +45,7 @@ pub(crate) fn run(inner: &Arc<Inner>) {
         if inner.with(|core| core.wants_hands()) {
             continue;
         }
-        watch(inner, &hands, alarm);
+        watch(inner, &hands, look_in.map_or(alarm, |look_in| Some(look_in.or_earlier(alarm))));
     }
 }
 

@@ -192,7 +192,18 @@ impl Core {
     }
 
     pub(crate) fn deliver(&mut self, batch: &Arc<Batch>, first: u64, count: u32, content: Content) {
-        batch.arrive(Piece { first, count, content }, &mut self.effects);
+        self.deliver_timed(batch, first, count, 0, content);
+    }
+
+    fn deliver_timed(
+        &mut self,
+        batch: &Arc<Batch>,
+        first: u64,
+        count: u32,
+        nanos: u64,
+        content: Content,
+    ) {
+        batch.arrive(Piece { first, count, nanos, content }, &mut self.effects);
     }
 
     /// Whether any worker has replied to anything, or made room that was asked for.
@@ -266,7 +277,8 @@ impl Core {
         self.timed -= usize::from(work.limits.is_timed());
         self.slots[slot].counts.enter(work.count, frame.extra, work.first);
         self.totals.enter(work.count, frame.extra, work.first);
-        self.deliver(&work.batch, work.first, work.count, Content::Reply { bytes, fds });
+        let content = Content::Reply { bytes, fds };
+        self.deliver_timed(&work.batch, work.first, work.count, frame.extra, content);
         Ok(())
     }
 

@@ -61,7 +61,7 @@ where
     make_name(make_initialiser::<A, O>, Function::new(function))
 }
 
-fn make_name<F: Serialize + DeserializeOwned>(
+fn make_name<F: Serialize + DeserializeOwned + 'static>(
     maker: fn(F),
     function: F,
 ) -> Result<Arc<[u8]>, Error> {

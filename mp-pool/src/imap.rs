@@ -16,6 +16,9 @@ use crate::call::Call;
 use crate::inner::Inner;
 use crate::{Error, TaskError, function};
 
+/// How many nanoseconds of work make a trip to a worker worth while.
+const WORTH_A_TRIP: u64 = 20_000;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
     /// That of the input.
@@ -43,6 +46,8 @@ pub struct Imap<I: Iterator, R> {
     input_ended: bool,
     order: Order,
     chunk: usize,
+    /// Whether `chunk` follows the time that items take.
+    adapts: bool,
     window: usize,
     /// How many items have been sent.
     sent: u64,
@@ -80,6 +85,9 @@ where
         order: Order,
     ) -> Imap<I, R> {
         let (chunk, window) = call.chunk_and_window(pool);
+        // Where a worker's tasks are counted, an item is a task unless it is said otherwise.
+        let counted = pool.settings.tasks_per_worker.or(pool.settings.memory_per_worker);
+        let adapts = call.chunk.is_none() && counted.is_none();
         let mut imap = Imap {
             batch: Arc::new(Batch::new(call.hook.clone())),
             name: function::name(function)
@@ -90,6 +98,7 @@ where
             input_ended: false,
             order,
             chunk,
+            adapts,
             window,
             sent: 0,
             returned: 0,
@@ -142,6 +151,11 @@ where
     /// Takes in the pieces that have come.
     fn take_in(&mut self) {
         let pieces = self.batch.look(|mail| std::mem::take(&mut mail.pieces));
+        if self.adapts
+            && let Some(piece) = pieces.last()
+        {
+            self.adapt(piece.nanos / u64::from(piece.count.max(1)));
+        }
         let ready = &mut self.ready;
         if self.order == Order::Arrival {
             pieces.iter().for_each(|piece| results(piece, |result| ready.push_back(result)));
@@ -159,6 +173,14 @@ where
                 self.early.insert(piece.first, piece);
             }
         }
+    }
+
+    /// Sends items that take only `nanos` in company: each keeps its own result, its own time limit
+    /// and its own death, but they share the trip.
+    fn adapt(&mut self, nanos: u64) {
+        let together = (WORTH_A_TRIP / nanos.max(1)) as usize;
+        let workers = self.pool.settings.workers;
+        self.chunk = together.clamp(1, (self.window / (4 * workers)).max(1));
     }
 
     /// How many more items may be on their way.

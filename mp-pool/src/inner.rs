@@ -1,7 +1,7 @@
 //! What the handles of a pool share, and how they wait.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -17,12 +17,22 @@ use crate::settings::Settings;
 use crate::work::Work;
 use crate::{Error, TaskError};
 
+/// How often the collector looks in while callers do its work.
+const LOOK_IN: Duration = Duration::from_millis(1);
+
 /// Lock order: `leader`, then `core`, then a batch's mail. Effects happen outside of all three.
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) core: Mutex<Core>,
     /// Whoever holds this answers the bell.
     leader: Mutex<()>,
+    /// How many callers wait while another one answers the bell.
+    followers: AtomicUsize,
+    /// How often a caller has answered the bell.
+    visits: AtomicU64,
+    /// Callers come and go so often that the bell rests between their visits, and the collector
+    /// looks in now and then instead.
+    busy: AtomicBool,
     pub(crate) ear: Ear,
     pub(crate) bell: Bell,
     pub(crate) settings: Settings,
@@ -41,6 +51,9 @@ impl Inner {
         Inner {
             core: Mutex::new(core),
             leader: Mutex::new(()),
+            followers: AtomicUsize::new(0),
+            visits: AtomicU64::new(0),
+            busy: AtomicBool::new(false),
             ear,
             bell,
             settings,
@@ -122,9 +135,14 @@ impl Inner {
         if batch.look(|mail| wanted(mail)) {
             return true;
         }
-        let Some(_leader) = self.leader.try_lock() else {
-            return batch.wait(wanted, deadline);
-        };
+        self.followers.fetch_add(1, Ordering::SeqCst);
+        let leader = self.leader.try_lock();
+        if leader.is_none() {
+            let came = batch.wait(wanted, deadline);
+            self.followers.fetch_sub(1, Ordering::SeqCst);
+            return came;
+        }
+        self.followers.fetch_sub(1, Ordering::SeqCst);
         let came = loop {
             self.with(Core::pump);
             if batch.look(|mail| wanted(mail)) {
@@ -139,10 +157,14 @@ impl Inner {
                 self.ear.sleep(deadline);
             }
         };
-        self.ear.arm_wire();
-        if self.has_news() {
-            self.bell.ring();
+        self.visits.fetch_add(1, Ordering::Relaxed);
+        if !self.busy.load(Ordering::Acquire) || self.followers.load(Ordering::SeqCst) > 0 {
+            self.ear.arm_wire();
+            if self.has_news() {
+                self.bell.ring();
+            }
         }
+        drop(leader);
         came
     }
 
@@ -150,15 +172,24 @@ impl Inner {
         self.core.lock().has_news()
     }
 
-    /// The collector's turn: it takes in what has come, if nobody else answers the bell.
-    pub(crate) fn collect(&self) {
+    /// The collector's turn: it takes in what has come, and says when it will look again even if
+    /// the bell does not ring.
+    ///
+    /// While callers keep answering the bell themselves, every reply that comes between two of
+    /// their visits would wake the collector for nothing. So it lets the bell rest and looks in
+    /// every [`LOOK_IN`], until a look finds that nobody has come since the last one.
+    pub(crate) fn collect(&self, seen: &mut u64) -> Option<Deadline> {
         self.ear.clear();
-        let leader = self.leader.try_lock();
-        if leader.is_some() {
+        let visits = self.visits.load(Ordering::Relaxed);
+        let busy = visits != std::mem::replace(seen, visits);
+        self.busy.store(busy, Ordering::Release);
+        if let Some(_leader) = self.leader.try_lock()
+            && !busy
+        {
             self.ear.arm_wire();
         }
         self.with(Core::pump);
-        drop(leader);
+        busy.then(|| Deadline::after(LOOK_IN))
     }
 
     /// Starts a worker for each slot that wants one. Not under the lock: it may take a while.

@@ -70,12 +70,18 @@ impl Job {
     }
 
     /// Calls `function` with each item and sends the results.
-    pub(crate) fn run<A: DeserializeOwned, R: Serialize>(&mut self, function: fn(A) -> R) {
+    pub(crate) fn run<A: DeserializeOwned + 'static, R: Serialize + 'static>(
+        &mut self,
+        function: fn(A) -> R,
+    ) {
         self.call_each(function);
     }
 
     /// Calls the initialiser and notes whether it succeeded.
-    pub(crate) fn run_init<A: DeserializeOwned, O: Initialised>(&mut self, function: fn(A) -> O) {
+    pub(crate) fn run_init<A: DeserializeOwned + 'static, O: Initialised>(
+        &mut self,
+        function: fn(A) -> O,
+    ) {
         self.call_each(|argument| {
             let outcome = function(argument).outcome();
             if outcome.is_ok() {
@@ -85,35 +91,26 @@ impl Job {
         });
     }
 
-    fn call_each<A: DeserializeOwned, R: Serialize>(&mut self, function: impl Fn(A) -> R) {
+    fn call_each<A: DeserializeOwned + 'static, R: Serialize + 'static>(
+        &mut self,
+        function: impl Fn(A) -> R,
+    ) {
         self.each(|item, scratch| {
-            let failure = match catch_panic_quietly(|| codec::decode::<A>(item)) {
-                Err(panic) => Failure::Panicked(panic),
-                Ok(Err(reason)) => Failure::Codec(format!("argument: {reason}")),
-                Ok(Ok(argument)) => match catch_panic_quietly(|| function(argument)) {
-                    Err(panic) => Failure::Panicked(panic),
-                    Ok(result) => {
-                        let mark = scratch.len();
-                        match catch_panic_quietly(|| codec::push(scratch, &result)) {
-                            Ok(Ok(())) => return,
-                            Ok(Err(reason)) => Failure::Codec(format!("result: {reason}")),
-                            Err(panic) => {
-                                scratch.truncate(mark);
-                                Failure::Panicked(panic)
-                            }
-                        }
-                    }
+            let failure = match codec::decode::<A>(item) {
+                Err(reason) => Failure::Codec(format!("argument: {reason}")),
+                Ok(argument) => match codec::push(scratch, &function(argument)) {
+                    Ok(()) => return,
+                    Err(reason) => Failure::Codec(format!("result: {reason}")),
                 },
             };
-            // A failure is a string or two: it can be encoded.
-            let _ = codec::push_failure(scratch, &failure);
+            fail(&failure, scratch);
         });
     }
 
     /// Answers every item with the same failure.
     pub(crate) fn refuse(&mut self, reason: &str) {
         self.each(|_, scratch| {
-            let _ = codec::push_failure(scratch, &Failure::Codec(reason.to_owned()));
+            fail(&Failure::Codec(reason.to_owned()), scratch);
         });
     }
 
@@ -124,23 +121,45 @@ impl Job {
         let scratch = &mut self.scratch;
         let mut reply = self.end.reply(self.id);
         let incoming = std::mem::take(&mut self.fds);
+        let mut done = 0;
         let ((), outgoing) = fd_table::collect(|| {
             fd_table::supply(incoming, || {
-                for _ in 0..count {
-                    if timed {
-                        reply.begin_item();
+                while done < count {
+                    // All items in one guard, and after a panic the others in another.
+                    let panic = catch_panic_quietly(|| {
+                        while done < count {
+                            if timed {
+                                reply.begin_item();
+                            }
+                            scratch.clear();
+                            match codec::take(&mut rest) {
+                                Some(Item::Value(item)) => call(item, scratch),
+                                _ => call(&[], scratch), // Cut short: decoding says so.
+                            }
+                            reply.write(scratch);
+                            reply.commit_item();
+                            done += 1;
+                        }
+                    });
+                    if let Err(panic) = panic {
+                        scratch.clear();
+                        fail(&Failure::Panicked(panic), scratch);
+                        reply.write(scratch);
+                        reply.commit_item();
+                        done += 1;
                     }
-                    scratch.clear();
-                    match codec::take(&mut rest) {
-                        Some(Item::Value(item)) => call(item, scratch),
-                        _ => call(&[], scratch), // The row is cut short: decoding says so.
-                    }
-                    reply.write(scratch);
-                    reply.commit_item();
                 }
             });
         });
         let nanos = Deadline::now().as_nanos().saturating_sub(self.since);
         reply.finish(&outgoing, nanos);
     }
+}
+
+/// Writes a failure in place of a result.
+#[cold]
+fn fail(failure: &Failure, row: &mut Vec<u8>) {
+    row.clear();
+    // A string or two: that can be encoded.
+    let _ = codec::push_failure(row, failure);
 }

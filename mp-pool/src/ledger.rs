@@ -289,3 +289,103 @@ impl Desk {
         self.open && self.queue.len() < CLAIMS && self.quota != Some(0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What may happen, with numbers that choose among what is there.
+    #[derive(Clone, Debug)]
+    enum Act {
+        Submit,
+        Dispatch,
+        /// The worker replies to the oldest task it has.
+        Finish(usize),
+        /// The pool takes the newest task of a worker back.
+        TakeBack(usize),
+        /// A worker dies at its oldest task, which is split: one part has ended, one is left.
+        Die(usize, bool),
+        Cancel(usize),
+        Balance,
+    }
+
+    fn act() -> impl Strategy<Value = Act> {
+        prop_oneof![
+            4 => Just(Act::Submit),
+            4 => Just(Act::Dispatch),
+            4 => (0..3usize).prop_map(Act::Finish),
+            1 => (0..3usize).prop_map(Act::TakeBack),
+            1 => (0..3usize, any::<bool>()).prop_map(|(worker, rest)| Act::Die(worker, rest)),
+            1 => any::<usize>().prop_map(Act::Cancel),
+            1 => Just(Act::Balance),
+        ]
+    }
+
+    proptest! {
+        /// Whatever happens, every task that was entered leaves exactly once, and those that no
+        /// death or balance has moved reach the workers in order.
+        #[test]
+        fn every_task_leaves_once(acts in prop::collection::vec(act(), 0..200), quota in 1..9u64) {
+            let mut ledger = Ledger::new();
+            ledger.set_up(3);
+            (0..3).for_each(|worker| ledger.hire(worker, Some(quota)));
+            let (mut open, mut next, mut claim) = (BTreeSet::new(), 0u64, 0);
+            for act in acts {
+                match act {
+                    Act::Submit => {
+                        ledger.submit(next);
+                        open.insert(next);
+                        next += 1;
+                    }
+                    Act::Dispatch => if let Some((id, worker)) = ledger.next(|_, _| true) {
+                        claim += 1;
+                        ledger.assigned(id, worker, claim);
+                        prop_assert_eq!(ledger.place(id), Some(Place::At { worker, claim }));
+                    },
+                    Act::Finish(worker) => if let Some(id) = ledger.queue(worker).front().copied() {
+                        prop_assert_eq!(ledger.finish((worker + 1) % 3, id), None);
+                        let task = ledger.finish(worker, id).unwrap();
+                        prop_assert!(open.remove(&task));
+                        prop_assert_eq!(ledger.finish(worker, id), None, "not twice");
+                    },
+                    Act::TakeBack(worker) => if let Some(id) = ledger.queue(worker).back().copied() {
+                        ledger.taken_back(id);
+                        prop_assert_eq!(ledger.place(id), Some(Place::Backlog));
+                    },
+                    Act::Die(worker, rest) => {
+                        let queue: Vec<_> = ledger.queue(worker).iter().rev().copied().collect();
+                        for id in queue {
+                            if ledger.queue(worker).len() > 1 {
+                                ledger.taken_back(id);
+                            } else if let Some((task, _)) = ledger.remove(id) {
+                                if rest {
+                                    ledger.resubmit(task);
+                                } else {
+                                    prop_assert!(open.remove(&task));
+                                }
+                            }
+                        }
+                        ledger.hire(worker, Some(quota));
+                    }
+                    Act::Cancel(choice) => {
+                        let ids: Vec<_> = ledger.ids().map(|(id, _)| id).collect();
+                        if let Some(id) = ids.get(choice % ids.len().max(1)) {
+                            prop_assert!(open.remove(&ledger.remove(*id).unwrap().0));
+                        }
+                    }
+                    Act::Balance => if let Some(worker) = ledger.imbalance() {
+                        prop_assert!(ledger.queue(worker).len() >= 2);
+                    },
+                }
+                let held: BTreeSet<u64> = ledger.ids().map(|(_, task)| *task).collect();
+                prop_assert_eq!(&held, &open);
+                let queued: usize = (0..3).map(|worker| ledger.queue(worker).len()).sum();
+                prop_assert_eq!((ledger.len(), ledger.waiting()), (open.len(), open.len() - queued));
+            }
+        }
+    }
+}

@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 mod async_result;
+#[cfg(feature = "indicatif")]
+mod bar;
 mod batch;
 mod bell;
 mod builder;
@@ -23,6 +25,7 @@ mod local;
 mod pool;
 mod pool_end;
 mod settings;
+mod shared;
 mod stats;
 mod tend;
 mod with;
@@ -39,5 +42,6 @@ pub use imap::Imap;
 pub use local::{keep, should_stop, with_kept, worker_index};
 pub use mp_process::{ExitStatus, PanicInfo, StartMethod};
 pub use pool::Pool;
+pub use shared::Shared;
 pub use stats::{Progress, Slow, Stats, WorkerStats};
 pub use with::With;

@@ -80,6 +80,9 @@ impl<'p> With<'p> {
 
     /// Sends `items` items at a time.
     ///
+    /// If it is not said, `map` cuts its input into 16 chunks for each worker, and `imap` sends
+    /// items one by one, or a few together when they take only microseconds.
+    ///
     /// Python: `chunksize`.
     #[doc(alias = "chunksize")]
     pub fn chunk(mut self, items: usize) -> Self {
@@ -129,7 +132,7 @@ impl<'p> With<'p> {
         let name = function::name(function)?;
         let batch = Arc::new(Batch::single(self.call.hook.clone()));
         let mut chunk = Chunk::new(&name, 0);
-        let ((), fds) = fd_table::collect(|| chunk.push(&args));
+        let ((), fds) = fd_table::collect(|| chunk.push(&[args]));
         self.call.hand_in(self.pool, &batch, chunk, fds)?;
         Ok(AsyncResult::new(Arc::clone(self.pool), batch, assemble_one))
     }

@@ -418,13 +418,14 @@ fn callbacks_delay_nothing(kind: Kind) {
     let result = pool.apply_async(square, 2).unwrap();
     result.on_ready(move |_| {
         started.send(()).unwrap();
-        nap(2_000);
+        nap(1_500);
     });
     begun.recv_timeout(LONG).unwrap();
     let start = Instant::now();
     assert_eq!(pool.apply(square, 3).unwrap(), 9);
     assert!(start.elapsed() < Duration::from_secs(1), "a callback that blocks delays no result");
-    pool.terminate();
+    drop(result);
+    drop(pool);
     let pool = kind.pool(1);
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| ()));

@@ -245,7 +245,7 @@ fn is_gone(pid: u32) -> bool {
     stat.is_empty() || stat.contains(") Z ")
 }
 
-fn all_go(pids: &[u32]) {
+pub(crate) fn all_go(pids: &[u32]) {
     let start = Instant::now();
     while !pids.iter().all(|pid| is_gone(*pid)) {
         assert!(start.elapsed() < Duration::from_secs(1), "a worker outlives its pool");

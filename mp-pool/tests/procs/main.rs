@@ -4,6 +4,7 @@
 mod calls;
 mod deaths;
 mod life;
+mod whole;
 
 use std::time::{Duration, Instant};
 
@@ -59,12 +60,16 @@ pub(crate) type Case = (&'static str, fn(Kind));
 
 fn main() {
     mp_process::init();
+    if std::env::args().nth(1).as_deref() == Some(whole::PROGRAM) {
+        return whole::program();
+    }
     let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
     let mut trials = Vec::new();
     for kind in [Kind::Fork, Kind::Spawn, Kind::ForkServer, Kind::Threads] {
         let everywhere = calls::CASES.iter().chain(life::CASES);
         let in_processes = deaths::CASES.iter().filter(|_| kind != Kind::Threads);
-        for (name, case) in everywhere.chain(in_processes) {
+        let once = whole::CASES.iter().filter(|_| kind == Kind::ForkServer);
+        for (name, case) in everywhere.chain(in_processes).chain(once) {
             let run = move || {
                 // A hang is a failure of this test, not of the whole run.
                 let watchdog = Watchdog::new(name);
