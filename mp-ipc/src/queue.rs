@@ -280,6 +280,18 @@ impl<T: DeserializeOwned> Queue<T> {
     /// # Errors
     ///
     /// [`Error::TimedOut`], besides those of [`get`](Queue::get).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    /// use mp_ipc::{Error, Queue};
+    ///
+    /// let (queue, begin) = (Queue::<u32>::new(0)?, Instant::now());
+    /// let got = queue.get_timeout(Duration::from_millis(20));
+    /// assert!(matches!(got, Err(Error::TimedOut)) && begin.elapsed().as_millis() >= 20);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn get_timeout(&self, timeout: Duration) -> Result<T, Error> {
         self.get_with(Patience::Until(Some(Deadline::after(timeout))))
     }
@@ -321,6 +333,18 @@ impl<T: DeserializeOwned> Queue<T> {
     }
 
     /// The items as they come, until the queue is closed and empty.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mp_ipc::Queue;
+    ///
+    /// let queue = Queue::new(0)?;
+    /// queue.put_many([1, 2, 3])?;
+    /// queue.close();
+    /// assert_eq!(queue.iter().sum::<Result<u32, _>>()?, 6);
+    /// # Ok::<(), mp_ipc::Error>(())
+    /// ```
     pub fn iter(&self) -> Iter<'_, T> {
         Iter { queue: self }
     }
