@@ -1,68 +1,77 @@
-//! Many values in few requests.
+//! Many values in few requests: each is on its way while the next is made.
 
 use serde::Serialize;
 
 use crate::Error;
 use crate::op::{Op, TableOp};
 use crate::pairs::Pairs;
-use crate::protocol::{Blob, Key};
-use crate::scope;
+use crate::protocol::Blob;
+use crate::scope::{in_values, pack, pack_plain};
 use crate::session::Session;
 
-/// How many bytes of values go into one request. While the server does one, the next is on its
-/// way.
+/// How many bytes of values go into one request.
 const CHUNK: usize = 256 << 10;
 
-/// Makes one operation of each quarter of a mebibyte of `items`.
-pub(crate) fn chunks<I>(
-    items: impl IntoIterator<Item = Result<I, Error>>,
-    size: impl Fn(&I) -> usize,
-    op: impl Fn(Vec<I>) -> Op,
-) -> Result<Vec<Op>, Error> {
-    let (mut ops, mut chunk, mut bytes) = (Vec::new(), Vec::new(), 0);
-    for item in items {
-        let item = item?;
-        bytes += size(&item);
-        chunk.push(item);
-        if bytes >= CHUNK {
-            ops.push(op(std::mem::take(&mut chunk)));
-            bytes = 0;
+/// Makes operations that add all of `values` to a sequence.
+pub(crate) fn sequence<'a, T: Serialize + 'a>(
+    session: &Session,
+    values: &'a [T],
+    op: impl Fn(Vec<Blob>) -> Op,
+) -> impl Iterator<Item = Result<Op, Error>> {
+    let mut values = values.iter();
+    std::iter::from_fn(move || {
+        let (mut chunk, mut bytes) = (Vec::new(), 0);
+        while bytes < CHUNK
+            && let Some(value) = values.next()
+        {
+            match pack(session, value) {
+                Ok(value) => {
+                    bytes += value.bytes.len();
+                    chunk.push(value);
+                }
+                Err(error) => return Some(Err(error)),
+            }
         }
-    }
-    if !chunk.is_empty() {
-        ops.push(op(chunk));
-    }
-    Ok(ops)
+        (!chunk.is_empty()).then(|| Ok(op(chunk)))
+    })
 }
 
-/// Makes operations that put all of `pairs` into a table. Those with proxies among the values
-/// take the longer way.
+/// Makes operations that put all of `pairs` into a table. Where there are proxies among the
+/// values, they take a longer way.
 pub(crate) fn table<'a, K, V>(
     session: &Session,
-    pairs: impl Iterator<Item = (&'a K, &'a V)> + Clone,
-) -> Result<Vec<Op>, Error>
+    mut pairs: impl Iterator<Item = (&'a K, &'a V)> + Clone,
+) -> impl Iterator<Item = Result<Op, Error>>
 where
     K: Serialize + ?Sized + 'a,
     V: Serialize + 'a,
 {
-    let plain = scope::in_values(session, || {
-        let (mut ops, mut chunk) = (Vec::new(), Pairs::default());
-        for (key, value) in pairs.clone() {
-            chunk.push(|bytes| write(key, bytes), |bytes| write(value, bytes))?;
-            if chunk.len() >= CHUNK {
-                ops.push(Op::Table(TableOp::Fill(std::mem::take(&mut chunk))));
+    std::iter::from_fn(move || {
+        let begin = pairs.clone();
+        let mut count = 0;
+        let chunk = in_values(session, || {
+            let mut chunk = Pairs::default();
+            while chunk.len() < CHUNK
+                && let Some((key, value)) = pairs.next()
+            {
+                chunk.push(|bytes| write(key, bytes), |bytes| write(value, bytes))?;
+                count += 1;
             }
+            Ok(chunk)
+        });
+        match chunk {
+            Ok(_) if count == 0 => None,
+            Ok(Some(chunk)) => Some(Ok(Op::Table(TableOp::Fill(chunk)))),
+            Ok(None) => {
+                let chunk = begin.clone().take(count);
+                let chunk: Result<Vec<_>, Error> = chunk
+                    .map(|(key, value)| Ok((pack_plain(key)?, pack(session, value)?)))
+                    .collect();
+                Some(chunk.map(|chunk| Op::Table(TableOp::Extend(chunk))))
+            }
+            Err(error) => Some(Err(error)),
         }
-        ops.push(Op::Table(TableOp::Fill(chunk)));
-        Ok(ops)
-    })?;
-    if let Some(ops) = plain {
-        return Ok(ops);
-    }
-    let pairs =
-        pairs.map(|(key, value)| Ok((scope::pack_plain(key)?, scope::pack(session, value)?)));
-    let size = |(key, value): &(Key, Blob)| key.len() + value.bytes.len();
-    chunks(pairs, size, |pairs| Op::Table(TableOp::Extend(pairs)))
+    })
 }
 
 fn write<T: Serialize + ?Sized>(value: &T, bytes: &mut Vec<u8>) -> Result<(), postcard::Error> {

@@ -231,7 +231,7 @@ where
         // They are kept until all is done: proxies among them hold what they stand for.
         let pairs: Vec<_> = pairs.into_iter().collect();
         let pairs = pairs.iter().map(|(key, value)| (key.borrow(), value.borrow()));
-        let ops = bulk::table::<Q, V>(self.handle.session(), pairs)?;
+        let ops = bulk::table::<Q, V>(self.handle.session(), pairs);
         let mut added = 0;
         for reply in self.handle.call_all(ops)? {
             match reply {

@@ -73,6 +73,9 @@ pub enum Error {
     /// A handler of a user's type panicked, at this request or at an earlier one.
     #[error("the service panicked: {0}")]
     Panicked(String),
+    /// A call in a managed pool has no result: it panicked, or its worker died.
+    #[error("{0}")]
+    Task(String),
     /// The request is longer than the server accepts.
     #[error("the request is {len} bytes long, and the limit is {max}")]
     TooBig {
@@ -162,6 +165,7 @@ impl From<Failure> for Error {
             Failure::NameTaken(name) => Error::NameTaken(name),
             Failure::Unregistered(name) => Error::Unregistered(name),
             Failure::Panicked(what) => Error::Panicked(what),
+            Failure::Task(why) => Error::Task(why),
             Failure::TooBig { len, max } => Error::TooBig { len, max },
             Failure::Refused(why) => Error::Refused(why),
             Failure::NotOpened(bytes) => Error::NotOpened(bytes.into_vec()),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use mp_ipc::{Address, Key};
 use mp_sys::fd_table;
+use mp_sys::socket::SendFlags;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 use crate::op::Op;
@@ -45,17 +46,29 @@ impl Handle {
         self.session.call(&self.request(op))
     }
 
-    /// Sends all of `ops` before waiting for the first reply.
-    pub(crate) fn call_all(&self, ops: Vec<Op>) -> Result<Vec<Reply>, Error> {
+    /// Sends all of `ops`, each as soon as it is made, before waiting for the first reply.
+    pub(crate) fn call_all(
+        &self,
+        ops: impl IntoIterator<Item = Result<Op, Error>>,
+    ) -> Result<Vec<Reply>, Error> {
         self.session.with_link(|link| {
-            let count = ops.len();
+            let (mut sent, mut failed) = (0, None);
             for op in ops {
-                link.push(&self.request(op))?;
-                link.flush(mp_sys::socket::SendFlags::empty())?;
+                match op.and_then(|op| link.push(&self.request(op))) {
+                    Ok(()) => sent += 1,
+                    Err(error) => {
+                        failed = Some(error);
+                        break;
+                    }
+                }
+                link.flush(SendFlags::empty())?;
             }
             // All replies are taken off the connection, also after a failure.
-            let replies: Vec<_> = (0..count).map(|_| link.reply()).collect();
-            replies.into_iter().collect()
+            let replies: Vec<_> = (0..sent).map(|_| link.reply()).collect();
+            match failed {
+                Some(error) => Err(error),
+                None => replies.into_iter().collect(),
+            }
         })
     }
 

@@ -6,8 +6,9 @@ use std::sync::{Arc, mpsc};
 
 use mp_sys::Errno;
 use mp_sys::socket::{self, SendFlags};
+use serde_bytes::ByteBuf;
 
-use crate::protocol::Answer;
+use crate::protocol::{Answer, ObjectId};
 use crate::raw::ConnId;
 
 /// What the loop is told.
@@ -15,6 +16,8 @@ use crate::raw::ConnId;
 pub(crate) enum News {
     /// A call that took its time is done.
     Answer { conn: ConnId, serial: u64, answer: Answer },
+    /// A pool has worked something out.
+    Done { outcome: ObjectId, results: Result<Vec<ByteBuf>, String> },
     /// Somebody has shown a listener that it knows the key.
     Stranger(OwnedFd),
 }

@@ -7,13 +7,12 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::Error;
-use crate::bulk::chunks;
 use crate::handle::Handle;
 use crate::op::{Op, SequenceOp};
-use crate::protocol::{Blob, Reply};
+use crate::protocol::Reply;
 use crate::proxy::proxy;
 use crate::scope::{pack, pack_all, unpack, unpack_all};
+use crate::{Error, bulk};
 
 /// A sequence that lives in a manager's server.
 ///
@@ -135,9 +134,8 @@ impl<T: Serialize + DeserializeOwned> List<T> {
     pub fn extend(&self, values: impl IntoIterator<Item = T>) -> Result<(), Error> {
         // They are kept until all is done: proxies among them hold what they stand for.
         let values: Vec<T> = values.into_iter().collect();
-        let packed = values.iter().map(|value| pack(self.handle.session(), value));
-        let size = |value: &Blob| value.bytes.len();
-        let ops = chunks(packed, size, |values| Op::Sequence(SequenceOp::Extend(values)))?;
+        let op = |values| Op::Sequence(SequenceOp::Extend(values));
+        let ops = bulk::sequence(self.handle.session(), &values, op);
         self.handle.call_all(ops).map(drop)
     }
 

@@ -15,8 +15,8 @@ use crate::scope::{self, pack, pack_all};
 use crate::session::{Route, Session};
 use crate::{
     Array, Barrier, BoundedSemaphore, Builder, CallError, Condition, Dict, Error, Event,
-    JoinableQueue, List, Lock, Namespace, Proxy, Queue, RLock, Semaphore, Served, Service, Set,
-    Value,
+    JoinableQueue, List, Lock, Namespace, Pool, Proxy, Queue, RLock, Semaphore, Served, Service,
+    Set, Value,
 };
 
 /// A server process, and what can be made in it.
@@ -284,6 +284,15 @@ impl Manager {
     /// As [`dict`](Manager::dict); [`Error::Protocol`] for none.
     pub fn barrier(&self, parties: usize) -> Result<Barrier, Error> {
         self.make(Init::Number(parties as u64))
+    }
+
+    /// A [`Pool`] of so many workers, which the server starts.
+    ///
+    /// # Errors
+    ///
+    /// As [`dict`](Manager::dict). If the workers cannot be started, the first call says so.
+    pub fn pool(&self, workers: usize) -> Result<Pool, Error> {
+        self.make(Init::Number(workers as u64))
     }
 
     /// An object of a user's type, which must be [registered](Builder::register) under this name.

@@ -1,18 +1,21 @@
 //! One object in the server: what it is, how many refer to it, and its state.
 
 use mp_sys::Deadline;
+use serde_bytes::ByteBuf;
 
+use crate::crew::Crew;
 use crate::op::Op;
 use crate::protocol::{Failure, Init, Kind, Shape};
 use crate::raw::barrier::Barrier;
 use crate::raw::event::Event;
 use crate::raw::lock::Lock;
+use crate::raw::outcome::Outcome as Results;
 use crate::raw::queue::Queue;
 use crate::raw::semaphore::Semaphore;
 use crate::raw::sequence::Sequence;
 use crate::raw::table::Table;
 use crate::raw::{ConnId, Outbox, Outcome, SessionId, Who};
-use crate::service::Desk;
+use crate::service::{Desk, Desks};
 
 #[derive(Debug)]
 pub(crate) struct Object {
@@ -32,20 +35,24 @@ enum Body {
     Event(Event),
     Barrier(Barrier),
     Service(Desk),
+    Pool(Crew),
+    Outcome(Results),
 }
 
 impl Object {
-    /// Makes the object; a service is made by its registered type, and comes as `desk`.
+    /// Makes the object, of which nobody else knows yet.
     pub(crate) fn new(
         shape: Shape,
         init: Init,
-        desk: Option<Desk>,
+        desks: &Desks,
         out: &mut Outbox,
     ) -> Result<Object, Failure> {
         let body = match (shape.kind, init) {
-            (Kind::Service | Kind::Pool, _) => {
-                Body::Service(desk.ok_or_else(|| Failure::protocol("a service has a name"))?)
+            (Kind::Service, Init::Service { name, args }) => {
+                Body::Service(desks.open(&name, &shape.types, &args)?)
             }
+            (Kind::Pool, Init::Number(workers)) => Body::Pool(desks.hire(workers)?),
+            (Kind::Outcome, Init::Empty) => Body::Outcome(Results::default()),
             (Kind::Dict | Kind::Set | Kind::Namespace | Kind::Value, Init::Pairs(pairs)) => {
                 Body::Table(Table::new(pairs, out))
             }
@@ -80,6 +87,7 @@ impl Object {
             (Body::Semaphore(semaphore), Op::Semaphore(op)) => semaphore.apply(who, op, out),
             (Body::Event(event), Op::Event(op)) => event.apply(who, op, out),
             (Body::Barrier(barrier), Op::Barrier(op)) => barrier.apply(who, op, out),
+            (Body::Outcome(results), Op::Outcome(op)) => results.apply(who, op),
             (Body::Service(desk), Op::Service(bytes)) => desk.call(who, serial, bytes.into_vec()),
             _ => Err(Failure::protocol("such an object has no such operation")),
         }
@@ -87,7 +95,7 @@ impl Object {
 
     /// Whether the end of a connection or of a session can matter to this object.
     pub(crate) fn has_holders(&self) -> bool {
-        !matches!(self.body, Body::Table(_) | Body::Sequence(_) | Body::Service(_))
+        !matches!(self.body, Body::Table(_) | Body::Sequence(_) | Body::Service(_) | Body::Pool(_))
     }
 
     /// The deadline of a connection that waits here has passed.
@@ -98,7 +106,8 @@ impl Object {
             Body::Semaphore(semaphore) => semaphore.expire(conn, out),
             Body::Event(event) => event.expire(conn, out),
             Body::Barrier(barrier) => barrier.expire(conn, out),
-            Body::Table(_) | Body::Sequence(_) => {}
+            Body::Outcome(results) => results.expire(conn, out),
+            Body::Table(_) | Body::Sequence(_) | Body::Pool(_) => {}
             Body::Service(_) => out.answer(conn, Err(Failure::TimedOut)),
         }
     }
@@ -111,7 +120,8 @@ impl Object {
             Body::Semaphore(semaphore) => semaphore.leave(conn, out),
             Body::Event(event) => event.leave(conn),
             Body::Barrier(barrier) => barrier.leave(conn, out),
-            Body::Table(_) | Body::Sequence(_) | Body::Service(_) => {}
+            Body::Outcome(results) => results.leave(conn),
+            Body::Table(_) | Body::Sequence(_) | Body::Service(_) | Body::Pool(_) => {}
         }
     }
 
@@ -132,7 +142,23 @@ impl Object {
             Body::Semaphore(semaphore) => semaphore.clear(out),
             Body::Event(event) => event.clear(out),
             Body::Barrier(barrier) => barrier.clear(out),
-            Body::Service(_) => {}
+            Body::Outcome(results) => results.clear(out),
+            Body::Service(_) | Body::Pool(_) => {}
+        }
+    }
+
+    /// The pool that this is.
+    pub(crate) fn crew(&self) -> Result<&Crew, Failure> {
+        match &self.body {
+            Body::Pool(crew) => Ok(crew),
+            _ => Err(Failure::protocol("only a pool is handed calls")),
+        }
+    }
+
+    /// The results have come.
+    pub(crate) fn done(&mut self, results: Result<Vec<ByteBuf>, String>, out: &mut Outbox) {
+        if let Body::Outcome(outcome) = &mut self.body {
+            outcome.set(results, out);
         }
     }
 }

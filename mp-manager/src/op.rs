@@ -15,8 +15,9 @@ pub(crate) enum Op {
     Semaphore(SemaphoreOp),
     Event(EventOp),
     Barrier(BarrierOp),
-    /// A user's request, encoded; or the task and the items of a pool.
+    /// A user's request, encoded.
     Service(ByteBuf),
+    Outcome(OutcomeOp),
 }
 
 /// Dict, Set, Namespace, Value.
@@ -172,6 +173,13 @@ pub(crate) enum BarrierOp {
     Abort,
     Reset,
     State,
+}
+
+/// The results of a managed pool's call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum OutcomeOp {
+    Ready,
+    Wait(Patience),
 }
 
 impl Op {

@@ -66,6 +66,7 @@ pub(crate) enum Kind {
     Barrier,
     Service,
     Pool,
+    Outcome,
 }
 
 /// What an object begins with.
@@ -124,6 +125,13 @@ pub(crate) enum Request {
     Op {
         object: ObjectId,
         op: Op,
+    },
+    /// Has a pool call a function once for each item; answers the object with the results.
+    Submit {
+        pool: ObjectId,
+        function: ByteBuf,
+        items: Vec<ByteBuf>,
+        types: String,
     },
     /// Count a reference that is on its way in a message.
     Ticket {
@@ -250,6 +258,8 @@ pub(crate) enum Failure {
     NameTaken(String),
     Unregistered(String),
     Panicked(String),
+    /// A call in a pool has no result.
+    Task(String),
     /// The constructor of a user's type said no: its error, encoded.
     NotOpened(ByteBuf),
     TooBig {

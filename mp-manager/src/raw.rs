@@ -7,6 +7,7 @@
 pub(crate) mod barrier;
 pub(crate) mod event;
 pub(crate) mod lock;
+pub(crate) mod outcome;
 pub(crate) mod queue;
 pub(crate) mod semaphore;
 pub(crate) mod sequence;

@@ -14,7 +14,7 @@ use crate::door::{self, Visit};
 use crate::gate::Gate;
 use crate::later::{Ear, Later, News};
 use crate::peer::Peer;
-use crate::protocol::{Answer, Failure, HELLO_MAX, Reply, Request, Token};
+use crate::protocol::{Answer, Failure, HELLO_MAX, Kind, Reply, Request, Shape, Token};
 use crate::raw::{ConnId, SessionId};
 use crate::service::Desks;
 use crate::token;
@@ -225,7 +225,12 @@ impl Server {
                 self.over = true;
                 self.answer(conn, &Ok(Reply::Unit));
             }
-            Request::Serve { .. } | Request::Shutdown => {
+            Request::Serve { .. }
+            | Request::Shutdown
+            | Request::Submit { .. }
+            | Request::Create { shape: Shape { kind: Kind::Pool, .. }, .. }
+                if !local =>
+            {
                 let failure = "only the family of the server may do this";
                 self.answer(conn, &Err(Failure::Refused(failure.to_owned())));
             }
@@ -355,6 +360,10 @@ impl Server {
             match news {
                 News::Answer { conn, serial, answer } => {
                     let effects = self.world.finish(conn, serial, answer);
+                    self.apply(effects);
+                }
+                News::Done { outcome, results } => {
+                    let effects = self.world.done(outcome, results);
                     self.apply(effects);
                 }
                 News::Stranger(socket) => self.adopt(socket, None, false),

@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_bytes::ByteBuf;
 
+use crate::crew::Crew;
 use crate::later::{Later, News};
 use crate::protocol::{Answer, Failure, Reply};
 use crate::raw::{ConnId, Outcome, Step, Who};
@@ -142,6 +143,14 @@ impl Desks {
             });
         }
         (opener.open)(args, self.later.as_ref())
+    }
+}
+
+impl Desks {
+    /// A pool whose results come by the way that slow services take.
+    pub(crate) fn hire(&self, workers: u64) -> Result<Crew, Failure> {
+        let later = self.later.clone();
+        Crew::hire(workers, later.ok_or_else(|| Failure::protocol("no pools here"))?)
     }
 }
 

@@ -141,7 +141,7 @@ impl<T: Serialize + DeserializeOwned> Set<T> {
     {
         let values: Vec<&Q> = values.into_iter().collect();
         let pairs = values.iter().map(|&value| (value, &()));
-        let ops = bulk::table(self.handle.session(), pairs)?;
+        let ops = bulk::table(self.handle.session(), pairs);
         let mut added = 0;
         for reply in self.handle.call_all(ops)? {
             match reply {

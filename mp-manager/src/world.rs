@@ -7,11 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use mp_sys::Deadline;
+use serde_bytes::ByteBuf;
 
+use crate::crew::Order;
 use crate::object::{Object, Parked};
-use crate::protocol::{
-    Answer, Failure, Init, Kind, ObjectId, Reply, Request, Shape, Token, VERSION,
-};
+use crate::pool;
+use crate::protocol::{Answer, Failure, Init, ObjectId, Reply, Request, Shape, Token, VERSION};
 use crate::raw::{ConnId, Outbox, SessionId, Step, Who};
 use crate::service::Desks;
 use crate::ticket::Tickets;
@@ -171,6 +172,19 @@ impl World {
         self.settle(out)
     }
 
+    /// A pool has worked something out.
+    pub(crate) fn done(
+        &mut self,
+        outcome: ObjectId,
+        results: Result<Vec<ByteBuf>, String>,
+    ) -> Effects {
+        let mut out = Outbox::default();
+        if let Some(object) = self.objects.get_mut(&outcome) {
+            object.done(results, &mut out);
+        }
+        self.settle(out)
+    }
+
     /// Wakes those whose time is up.
     pub(crate) fn expire(&mut self) -> Effects {
         let now = Deadline::now();
@@ -288,6 +302,15 @@ impl World {
             Request::Create { shape, init } => {
                 self.create(who, shape, init, out).map(Reply::Object)
             }
+            Request::Submit { pool, function, items, types } => {
+                let function = postcard::from_bytes(&function)
+                    .map_err(|error| Failure::Protocol(format!("not a function: {error}")))?;
+                self.object(pool)?.crew()?;
+                let outcome = self.create(who, pool::outcome(types), Init::Empty, out)?;
+                let order = Order { outcome, function, items };
+                self.object(pool)?.crew()?.order(order)?;
+                Ok(Reply::Object(outcome))
+            }
             Request::Ticket { object, message } => {
                 self.object(object)?.count += 1;
                 Ok(Reply::Ticket(self.tickets.issue(object, who.session, message)))
@@ -363,13 +386,7 @@ impl World {
         out: &mut Outbox,
     ) -> Result<ObjectId, Failure> {
         self.check(&init.refs())?;
-        let desk = match (shape.kind, &init) {
-            (Kind::Service, Init::Service { name, args }) => {
-                Some(self.desks.open(name, &shape.types, args)?)
-            }
-            _ => None,
-        };
-        let mut object = Object::new(shape, init, desk, out)?;
+        let mut object = Object::new(shape, init, &self.desks, out)?;
         object.count = 1;
         self.last_object += 1;
         self.objects.insert(self.last_object, object);

@@ -17,6 +17,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("lifetime::a_queue_in_a_dict_in_a_list", deep),
         trial("lifetime::a_name_keeps_an_object", named),
         trial("lifetime::the_manager_goes_to_a_child", manager_as_argument),
+        trial("lifetime::a_pool_of_the_servers", pool),
         trial("lifetime::nothing_leaks_over_many_rounds", no_leak),
     ]
 }
@@ -194,4 +195,23 @@ fn no_leak() {
     let before = (fds(), server());
     (0..50).for_each(|_| round());
     assert_eq!((fds(), server()), before);
+}
+
+fn fetch(results: mp_manager::PoolResults<u64>) -> Vec<u64> {
+    results.get().unwrap()
+}
+
+fn pool() {
+    let manager = Manager::start().unwrap();
+    let pool = manager.pool(2).unwrap();
+    assert_eq!(pool.map(|x: u64| x * x, 0..100).unwrap()[99], 9801);
+    let results = pool.map_async(|x: u64| x + 1, 0..3).unwrap();
+    // Whoever is given the results waits for them.
+    let child = Process::new(fetch, results.clone()).start().unwrap();
+    assert_eq!(child.join().unwrap(), [1, 2, 3]);
+    let died = pool.apply(|(): ()| -> u8 { std::process::abort() }, &());
+    assert!(matches!(&died, Err(Error::Task(why)) if why.contains("died")), "{died:?}");
+    assert_eq!(pool.apply(|x: u8| x, &7).unwrap(), 7, "the pool goes on");
+    drop((pool, results));
+    assert_eq!(manager.object_count().unwrap(), 0);
 }

@@ -127,6 +127,8 @@ fn refused() {
     assert_eq!(wrong.to_string(), "the managed object is a List<u32>, not a List<i8>");
     let serve = client.serve(&any_port(), &key);
     assert!(matches!(serve, Err(Error::Refused(_))));
+    // Processes are started for the family alone.
+    assert!(matches!(client.pool(1), Err(Error::Refused(_))));
     drop(client);
     assert!(manager.event().is_ok());
 }
