@@ -82,9 +82,10 @@ mod tests {
         let path = std::env::temp_dir().join(format!("mp-copy-draft-{}", std::process::id()));
         std::fs::create_dir(&path).unwrap();
         let folder = OwnedFd::from(std::fs::File::open(&path).unwrap());
-        let create: [fn(&OwnedFd, u64) -> Result<Draft, Errno>; 2] =
+        type Create = fn(&OwnedFd, u64) -> Result<Draft, Errno>;
+        let both: [Create; 2] =
             [|folder, job| Draft::create(folder, Mode::RWXU, job), Draft::create_named];
-        for create in create {
+        for create in both {
             let draft = create(&folder, 1).unwrap();
             rustix::io::write(&draft, b"whole").unwrap();
             assert!(!path.join("name").exists());

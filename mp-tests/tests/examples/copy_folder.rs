@@ -173,8 +173,8 @@ fn what_makes_no_sense_is_refused() {
 fn what_cannot_be_read_is_named_and_the_rest_is_copied() {
     let place = Place::new("unreadable");
     place.fill(100);
-    fs::set_permissions(place.from().join("folder 0/7"), Permissions::from_mode(0)).unwrap();
-    fs::set_permissions(place.from().join("folder 1"), Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(place.from().join("folder 0/7"), Permissions::from_mode(0o0)).unwrap();
+    fs::set_permissions(place.from().join("folder 1"), Permissions::from_mode(0o0)).unwrap();
     let mut command = place.command();
     if is_root() {
         // Root reads everything, so somebody else copies.
