@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use mp_sys::Deadline;
 use mp_sys::poll::{Interest, poll};
@@ -11,19 +12,23 @@ use crate::core::{Core, Phase};
 use crate::hand::Hand;
 use crate::inner::Inner;
 
+/// How long it takes until a worker that could not be started is tried again.
+const RETRY: Duration = Duration::from_millis(5);
+
 /// Runs until the pool has ended and the last worker is gone.
 ///
 /// It sleeps in one `poll`, on the doorbell and on every worker's end. In an idle pool it has no
 /// tick.
 pub(crate) fn run(inner: &Arc<Inner>) {
     let mut epoch = 0;
-    let mut seen = 0;
+    let (mut seen, mut delivered) = (0, 0);
     let mut hands: Vec<(usize, Arc<Hand>)> = Vec::new();
     loop {
         let look_in = inner.collect(&mut seen);
-        if let Err(error) = inner.hire(false) {
-            inner.with(|core| core.break_down(error.to_string()));
-        }
+        let retry = inner.hire(false).err().map(|error| {
+            inner.with(|core| core.stillbirth(error.to_string()));
+            Deadline::after(RETRY)
+        });
         let (alarm, over) = inner.with(|core| {
             core.tend();
             if core.epoch != epoch {
@@ -35,6 +40,8 @@ pub(crate) fn run(inner: &Arc<Inner>) {
             }
             (core.set_alarm(), core.is_over())
         });
+        // A caller may be asleep on a result that a clock has decided, and not a worker.
+        inner.ring_if_delivered(&mut delivered);
         if over {
             let core = inner.core.lock();
             inner.over.store(true, Ordering::Release);
@@ -42,10 +49,11 @@ pub(crate) fn run(inner: &Arc<Inner>) {
             drop(core);
             return;
         }
-        if inner.with(|core| core.wants_hands()) {
+        if retry.is_none() && inner.with(|core| core.wants_hands()) {
             continue;
         }
-        watch(inner, &hands, look_in.map_or(alarm, |look_in| Some(look_in.or_earlier(alarm))));
+        let clocks = [alarm, look_in, retry];
+        watch(inner, &hands, clocks.into_iter().flatten().min());
     }
 }
 
@@ -62,8 +70,6 @@ fn watch(inner: &Inner, hands: &[(usize, Arc<Hand>)], alarm: Option<Deadline>) {
         if *ended {
             let status = hand.status();
             inner.with(|core| core.died(*slot, hand, status));
-            // A caller may be asleep on a result that this death has decided.
-            inner.bell.ring();
         }
     }
 }

@@ -54,6 +54,10 @@ pub(crate) struct Core {
     pub(crate) restart_limit: Option<(u32, Duration)>,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) effects: Vec<Effect>,
+    /// The collector has been told that a closed pool has no tasks left.
+    told_done: bool,
+    /// How many pieces have been delivered.
+    pub(crate) delivered: u64,
     pub(crate) totals: Counts,
 }
 
@@ -118,10 +122,19 @@ impl Core {
             restart_limit: settings.restarts,
             idle_timeout: settings.idle_timeout,
             effects: Vec::new(),
+            told_done: false,
+            delivered: 0,
             totals: Counts::default(),
         };
         core.resize(settings.workers);
         core
+    }
+
+    /// Whether a closed pool has just come to have no tasks left.
+    pub(crate) fn is_newly_done(&mut self) -> bool {
+        self.phase == Phase::Closed
+            && self.ledger.len() == 0
+            && !std::mem::replace(&mut self.told_done, true)
     }
 
     /// Enters a task and sends it if a worker can take it.
@@ -203,6 +216,7 @@ impl Core {
         nanos: u64,
         content: Content,
     ) {
+        self.delivered += 1;
         batch.arrive(Piece { first, count, nanos, content }, &mut self.effects);
     }
 
@@ -458,14 +472,10 @@ impl Core {
         self.slots[slot].counts.restarts += 1;
         self.totals.restarts += 1;
         if !worker.ready {
-            self.stillborn += 1;
-            if self.stillborn > self.target as u32 + 2 {
-                let reason = match &worker.init_failure {
-                    Some(reason) => format!("the initialiser failed: {reason}"),
-                    None => "workers die before they come to life".to_owned(),
-                };
-                return self.break_down(reason);
-            }
+            self.stillbirth(match &worker.init_failure {
+                Some(reason) => format!("the initialiser failed: {reason}"),
+                None => "workers die before they come to life".to_owned(),
+            });
         }
         if let Some((max, period)) = self.restart_limit {
             let now = Deadline::now().as_nanos();
@@ -478,6 +488,14 @@ impl Core {
                 let reason = format!("{} workers died within {period:?}", self.deaths.len());
                 self.break_down(reason);
             }
+        }
+    }
+
+    /// A worker did not come to life. When that has happened too often in a row, the pool is broken.
+    pub(crate) fn stillbirth(&mut self, reason: String) {
+        self.stillborn += 1;
+        if self.stillborn > self.target as u32 + 2 {
+            self.break_down(reason);
         }
     }
 
@@ -523,7 +541,6 @@ impl Core {
         let of_batch = |(id, work): (TaskId, &Work)| Arc::ptr_eq(&work.batch, batch).then_some(id);
         let ids: Vec<TaskId> = self.ledger.ids().filter_map(of_batch).collect();
         self.withdraw(ids);
-        self.dispatch();
     }
 
     /// Cancels what of `ids` has not begun, and returns the others.
@@ -535,6 +552,7 @@ impl Core {
             }
             !waits
         });
+        self.dispatch();
         ids
     }
 

@@ -70,9 +70,9 @@ impl Inner {
         let mut core = self.core.lock();
         let result = act(&mut core);
         let effects = std::mem::take(&mut core.effects);
-        let early = core.has_clocks() && core.is_early();
+        let wanted = core.has_clocks() && core.is_early() || core.is_newly_done();
         drop(core);
-        if early {
+        if wanted {
             self.bell.knock();
         }
         self.happen(effects);
@@ -157,8 +157,10 @@ impl Inner {
                 self.ear.sleep(deadline);
             }
         };
-        self.visits.fetch_add(1, Ordering::Relaxed);
-        if !self.busy.load(Ordering::Acquire) || self.followers.load(Ordering::SeqCst) > 0 {
+        // SeqCst: pairs with `collect`: either we see that the bell must not rest, or the collector
+        // sees that we were here.
+        self.visits.fetch_add(1, Ordering::SeqCst);
+        if !self.busy.load(Ordering::SeqCst) || self.followers.load(Ordering::SeqCst) > 0 {
             self.ear.arm_wire();
             if self.has_news() {
                 self.bell.ring();
@@ -180,16 +182,25 @@ impl Inner {
     /// every [`LOOK_IN`], until a look finds that nobody has come since the last one.
     pub(crate) fn collect(&self, seen: &mut u64) -> Option<Deadline> {
         self.ear.clear();
-        let visits = self.visits.load(Ordering::Relaxed);
-        let busy = visits != std::mem::replace(seen, visits);
-        self.busy.store(busy, Ordering::Release);
-        if let Some(_leader) = self.leader.try_lock()
-            && !busy
-        {
-            self.ear.arm_wire();
+        let visits = self.visits.load(Ordering::SeqCst);
+        let mut busy = visits != std::mem::replace(seen, visits);
+        self.busy.store(busy, Ordering::SeqCst);
+        match self.leader.try_lock() {
+            Some(_leader) if !busy => self.ear.arm_wire(),
+            Some(_leader) => {}
+            // That caller arms the bell when it goes, unless it was about to go already.
+            None => busy |= self.visits.load(Ordering::SeqCst) != visits,
         }
         self.with(Core::pump);
         busy.then(|| Deadline::after(LOOK_IN))
+    }
+
+    /// Wakes a caller that answers the bell, if anything has been delivered since the last time.
+    pub(crate) fn ring_if_delivered(&self, before: &mut u64) {
+        let delivered = self.core.lock().delivered;
+        if delivered != std::mem::replace(before, delivered) {
+            self.bell.ring();
+        }
     }
 
     /// Starts a worker for each slot that wants one. Not under the lock: it may take a while.

@@ -4,6 +4,7 @@
 mod calls;
 mod deaths;
 mod life;
+mod model;
 mod whole;
 
 use std::time::{Duration, Instant};
@@ -66,7 +67,7 @@ fn main() {
     let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
     let mut trials = Vec::new();
     for kind in [Kind::Fork, Kind::Spawn, Kind::ForkServer, Kind::Threads] {
-        let everywhere = calls::CASES.iter().chain(life::CASES);
+        let everywhere = calls::CASES.iter().chain(life::CASES).chain(model::CASES);
         let in_processes = deaths::CASES.iter().filter(|_| kind != Kind::Threads);
         let once = whole::CASES.iter().filter(|_| kind == Kind::ForkServer);
         for (name, case) in everywhere.chain(in_processes).chain(once) {
