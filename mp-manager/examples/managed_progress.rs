@@ -1,6 +1,6 @@
 //! Copies a folder with three processes, which tell their progress through a managed queue.
 //!
-//! `copy_folder FROM TO`; without arguments it copies a folder of its own making.
+//! `managed_progress FROM TO`; without arguments it copies a folder of its own making.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
