@@ -1,8 +1,8 @@
 //! Items in a row: how arguments and results lie in a message.
 //!
-//! Each item is `[length][bytes]`, so that one that cannot be decoded spoils no other. A length
-//! below [`LONG`] is one byte; [`LONG`] is followed by four bytes of length; [`FAILED`], in replies
-//! only, is followed by the length of an encoded [`Failure`](crate::chunk::Failure).
+//! Each item is `[length][bytes]`, so that one that cannot be decoded spoils no other. The length
+//! of a number is one byte; [`LONG`] is followed by four bytes of length; [`FAILED`], in replies
+//! only, is followed by the length of an encoded [`Failure`](crate::job::Failure).
 
 use std::any::Any;
 
@@ -15,6 +15,9 @@ use postcard::ser_flavors::Flavor;
 const LONG: u8 = 254;
 /// As `LONG`, and the item is a failure.
 const FAILED: u8 = 255;
+
+/// How long a mark and a long length are.
+const HEAD: usize = 5;
 
 /// One item of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,49 +55,33 @@ pub(crate) fn push<T: Serialize + 'static>(row: &mut Vec<u8>, value: &T) -> Resu
     if push_number(row, value) {
         return Ok(());
     }
-    let start = row.len();
-    row.push(0);
-    if let Err(error) = postcard::serialize_with_flavor(value, Onto(row)) {
-        row.truncate(start);
-        return Err(error.to_string());
-    }
-    close(row, start, LONG)
+    push_as(row, value, LONG)
 }
 
 /// Appends a failure as an item.
 pub(crate) fn push_failure<T: Serialize>(row: &mut Vec<u8>, value: &T) -> Result<(), String> {
-    let start = row.len();
-    row.push(0);
-    if let Err(error) = postcard::serialize_with_flavor(value, Onto(row)) {
-        row.truncate(start);
-        return Err(error.to_string());
-    }
-    lengthen(row, start, FAILED)
+    push_as(row, value, FAILED)
 }
 
-/// Writes the length before the item that was begun at `start`.
 #[inline]
-fn close(row: &mut Vec<u8>, start: usize, long: u8) -> Result<(), String> {
-    let len = row.len() - start - 1;
-    if len < usize::from(LONG) {
-        row[start] = len as u8;
-        return Ok(());
+fn push_as<T: Serialize>(row: &mut Vec<u8>, value: &T, mark: u8) -> Result<(), String> {
+    let start = row.len();
+    // Room for a long length, whatever it will be: moving a large item costs more than four bytes.
+    row.extend_from_slice(&[mark, 0, 0, 0, 0]);
+    let written = postcard::serialize_with_flavor(value, Onto(row)).map_err(|e| e.to_string());
+    let len = row.len() - start - HEAD;
+    let fits =
+        |()| u32::try_from(len).map_err(|_| format!("{len} bytes; one item holds 4 GiB at most"));
+    match written.and_then(fits) {
+        Ok(len) => {
+            row[start + 1..start + HEAD].copy_from_slice(&len.to_le_bytes());
+            Ok(())
+        }
+        Err(reason) => {
+            row.truncate(start);
+            Err(reason)
+        }
     }
-    lengthen(row, start, long)
-}
-
-#[cold]
-fn lengthen(row: &mut Vec<u8>, start: usize, mark: u8) -> Result<(), String> {
-    let len = row.len() - start - 1;
-    let Ok(long) = u32::try_from(len) else {
-        row.truncate(start);
-        return Err(format!("the value is {len} bytes long; one item holds 4 GiB at most"));
-    };
-    row.extend_from_slice(&[0; 4]);
-    row.copy_within(start + 1..start + 1 + len, start + 5);
-    row[start] = mark;
-    row[start + 1..start + 5].copy_from_slice(&long.to_le_bytes());
-    Ok(())
 }
 
 /// Takes the next item off the front of `row`; `None` if there is no whole item.

@@ -147,9 +147,12 @@ impl Ring {
 
     /// Appends the `len` bytes from position `at` on to `bytes`.
     pub(crate) fn append_to(&self, at: u64, len: usize, bytes: &mut Vec<u8>) {
-        let old = bytes.len();
-        bytes.resize(old + len, 0);
-        self.read(at, &mut bytes[old..]);
+        let (start, first) = self.split(at, len);
+        // Both parts lie within the ring, by `split`.
+        let _ = self.bytes.append(start, first, bytes);
+        if first < len {
+            let _ = self.bytes.append(0, len - first, bytes);
+        }
     }
 
     /// Where `at` lies, and how many of `len` bytes lie there before the ring's end.

@@ -152,9 +152,16 @@ impl WorkerEnd {
         // SeqCst: pairs with the fence in `PoolEnd::want_room`.
         fence(Ordering::SeqCst);
         let room = &self.lane.sleepers[sleepers::ROOM];
-        if room.load(Ordering::Relaxed) != 0 && room.swap(0, Ordering::SeqCst) != 0 {
+        if room.load(Ordering::Relaxed) != 0 && self.is_half_empty() {
+            room.store(0, Ordering::SeqCst);
             self.bell.ring();
         }
+    }
+
+    /// Whether so much of the ring is free that telling the pool is worth a wake.
+    fn is_half_empty(&self) -> bool {
+        let tail = self.lane.pool[of_pool::TASK_TAIL].load(Ordering::Acquire);
+        tail.saturating_sub(self.head) <= self.lane.tasks.capacity() as u64 / 2
     }
 
     fn receive(&self) -> Vec<OwnedFd> {
