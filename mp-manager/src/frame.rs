@@ -44,12 +44,11 @@ impl Inbox {
         scratch: &mut [u8],
         flags: RecvFlags,
     ) -> Result<Fill, Errno> {
-        // Nobody has a reason to send a descriptor here: what comes is closed at once.
-        match socket::recv(fd, scratch, &mut Vec::new(), flags) {
-            Ok(received) if received.bytes == 0 => Ok(Fill::End),
+        match socket::recv_bytes(fd, scratch, flags) {
+            Ok(0) => Ok(Fill::End),
             Ok(received) => {
-                self.push(&scratch[..received.bytes]);
-                Ok(Fill::Bytes(received.bytes))
+                self.push(&scratch[..received]);
+                Ok(Fill::Bytes(received))
             }
             Err(Errno::AGAIN) => Ok(Fill::Nothing),
             Err(errno) => Err(errno),

@@ -6,6 +6,7 @@
 
 pub(crate) mod barrier;
 pub(crate) mod event;
+mod key;
 pub(crate) mod lock;
 pub(crate) mod outcome;
 pub(crate) mod queue;

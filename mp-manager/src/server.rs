@@ -105,7 +105,7 @@ impl Server {
                 true => self.world.next_deadline(),
                 false => Some(Deadline::now()),
             };
-            let ready = self.epoll.wait(256, deadline).map_err(Error::os("epoll_wait"))?;
+            let ready = self.epoll.wait(64, deadline).map_err(Error::os("epoll_wait"))?;
             for ready in ready {
                 self.attend(ready);
                 self.send_all();

@@ -184,6 +184,21 @@ pub fn set_peek_offset(socket: impl AsFd, offset: u32) -> Result<(), Errno> {
     if result == 0 { Ok(()) } else { Err(crate::last_errno()) }
 }
 
+/// `recv`: receives bytes into `buffer`, and says how many; 0 is the end of the stream.
+/// Descriptors that come with them are dropped by the kernel. Retries when a signal interrupts.
+///
+/// # Blocking
+///
+/// As [`recv`].
+///
+/// # Errors
+///
+/// As [`recv`].
+pub fn recv_bytes(socket: impl AsFd, buffer: &mut [u8], flags: RecvFlags) -> Result<usize, Errno> {
+    rustix::io::retry_on_intr(|| rustix::net::recv(&socket, &mut *buffer, flags))
+        .map(|(received, _)| received)
+}
+
 /// `shutdown(SHUT_RDWR)`: ends the connection in both directions, whoever else has a duplicate
 /// of the descriptor. A listening socket wakes all who wait to accept from it.
 ///

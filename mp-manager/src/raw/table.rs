@@ -1,10 +1,10 @@
 //! A table of encoded keys and values, in the order of insertion.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use serde_bytes::ByteBuf;
 
+use super::key::StoredKey;
 use super::{Outbox, Outcome, reply};
 use crate::op::TableOp;
 use crate::protocol::{Blob, Key, Reply};
@@ -14,14 +14,14 @@ use crate::protocol::{Blob, Key, Reply};
 pub(crate) struct Table {
     /// In the order of insertion. What was removed leaves a hole, until half of all are holes.
     slots: Vec<Option<Slot>>,
-    places: HashMap<Arc<[u8]>, usize>,
+    places: HashMap<StoredKey, usize>,
     /// Counts stores: no version is ever given twice, so 0 can mean "nothing".
     clock: u64,
 }
 
 #[derive(Debug)]
 struct Slot {
-    key: Arc<[u8]>,
+    key: StoredKey,
     version: u64,
     value: Blob,
 }
@@ -57,10 +57,8 @@ impl Table {
                 keys.iter().filter(|key| self.remove(key, out).is_some()).count() as u64,
             ),
             TableOp::Pop => {
-                let last = self.iter().next_back().map(|slot| slot.key.clone());
-                Reply::Pair(last.and_then(|key| {
-                    self.remove(&key, out).map(|value| (ByteBuf::from(key.to_vec()), value))
-                }))
+                let last = self.iter().next_back().map(|slot| ByteBuf::from(slot.key.as_slice()));
+                Reply::Pair(last.and_then(|key| self.remove(&key, out).map(|value| (key, value))))
             }
             TableOp::Extend(pairs) => {
                 let before = self.places.len();
@@ -72,6 +70,7 @@ impl Table {
             TableOp::Fill(pairs) => {
                 let before = self.places.len();
                 self.places.reserve(pairs.count());
+                self.slots.reserve(pairs.count());
                 for (key, bytes) in pairs.iter()? {
                     let value = Blob { bytes: ByteBuf::from(bytes), refs: Vec::new() };
                     self.store(key, value, out);
@@ -83,12 +82,12 @@ impl Table {
                 Reply::Unit
             }
             TableOp::Keys => {
-                Reply::Keys(self.iter().map(|slot| ByteBuf::from(slot.key.to_vec())).collect())
+                Reply::Keys(self.iter().map(|slot| ByteBuf::from(slot.key.as_slice())).collect())
             }
             TableOp::Values => Reply::Values(self.iter().map(|slot| slot.value.clone()).collect()),
             TableOp::Pairs => Reply::Pairs(
                 self.iter()
-                    .map(|slot| (ByteBuf::from(slot.key.to_vec()), slot.value.clone()))
+                    .map(|slot| (ByteBuf::from(slot.key.as_slice()), slot.value.clone()))
                     .collect(),
             ),
             TableOp::Versioned(key) => self.versioned(&key),
@@ -146,7 +145,7 @@ impl Table {
             out.free(&before);
             return Some(before);
         }
-        let key: Arc<[u8]> = key.into();
+        let key: StoredKey = key.into();
         self.places.insert(key.clone(), self.slots.len());
         self.slots.push(Some(Slot { key, version, value }));
         None
@@ -169,7 +168,7 @@ impl Table {
     fn close_up(&mut self) {
         self.slots.retain(Option::is_some);
         for (place, slot) in self.slots.iter().flatten().enumerate() {
-            if let Some(there) = self.places.get_mut(&slot.key) {
+            if let Some(there) = self.places.get_mut(slot.key.as_slice()) {
                 *there = place;
             }
         }
