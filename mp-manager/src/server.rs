@@ -29,6 +29,9 @@ const PROCESS: u64 = 1 << 63;
 /// A message: its number here and this bit.
 const MESSAGE: u64 = 1 << 62;
 
+/// How many descriptors are looked at in one round.
+const AT_ONCE: usize = 64;
+
 /// How many requests of one connection are looked at before the others have their turn.
 const TURN: usize = 64;
 
@@ -54,6 +57,9 @@ pub(crate) struct Server {
     request_max: usize,
     /// Connections with requests that wait for their turn.
     runnable: VecDeque<ConnId>,
+    /// Connections that have asked how many objects there are, and are answered when all has been
+    /// looked at that was there to be looked at by then: deaths before the question count.
+    counting: Vec<ConnId>,
     /// Connections with something to send.
     dirty: Vec<ConnId>,
     doomed: Vec<ConnId>,
@@ -90,6 +96,7 @@ impl Server {
             last_conn: NEWS,
             request_max,
             runnable: VecDeque::new(),
+            counting: Vec::new(),
             dirty: Vec::new(),
             doomed: Vec::new(),
             gates: Vec::new(),
@@ -101,11 +108,13 @@ impl Server {
     /// Serves until somebody of the family says that it is over.
     pub(crate) fn run(&mut self) -> Result<(), Error> {
         while !self.over {
-            let deadline = match self.runnable.is_empty() {
+            let deadline = match self.runnable.is_empty() && self.counting.is_empty() {
                 true => self.world.next_deadline(),
                 false => Some(Deadline::now()),
             };
-            let ready = self.epoll.wait(64, deadline).map_err(Error::os("epoll_wait"))?;
+            let ready = self.epoll.wait(AT_ONCE, deadline).map_err(Error::os("epoll_wait"))?;
+            let all = ready.len() < AT_ONCE;
+            let counting = if all { std::mem::take(&mut self.counting) } else { Vec::new() };
             for ready in ready {
                 self.attend(ready);
                 self.send_all();
@@ -113,6 +122,11 @@ impl Server {
             if self.world.next_deadline().is_some_and(Deadline::has_passed) {
                 let effects = self.world.expire();
                 self.apply(effects);
+            }
+            for conn in counting {
+                let effects = self.world.request(conn, Request::Count);
+                self.apply(effects);
+                self.runnable.push_back(conn);
             }
             for _ in 0..self.runnable.len() {
                 if let Some(conn) = self.runnable.pop_front() {
@@ -156,7 +170,7 @@ impl Server {
     /// Does the requests of one connection that are there, for the length of a turn.
     fn serve(&mut self, conn: ConnId) {
         for _ in 0..TURN {
-            if self.world.is_parked(conn) {
+            if self.world.is_parked(conn) || self.counting.contains(&conn) {
                 break;
             }
             let known = self.world.is_known(conn);
@@ -184,7 +198,7 @@ impl Server {
             }
         }
         let Some(peer) = self.peers.get(&conn) else { return };
-        if self.world.is_parked(conn) {
+        if self.world.is_parked(conn) || self.counting.contains(&conn) {
             if peer.has_ended() {
                 self.doomed.push(conn);
             }
@@ -234,6 +248,7 @@ impl Server {
                 let failure = "only the family of the server may do this";
                 self.answer(conn, &Err(Failure::Refused(failure.to_owned())));
             }
+            Request::Count => self.counting.push(conn),
             request => {
                 let effects = self.world.request(conn, request);
                 self.apply(effects);
