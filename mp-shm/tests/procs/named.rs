@@ -51,14 +51,18 @@ pub(crate) fn an_attachers_end_never_removes() {
     SharedMemory::attach(name).unwrap();
 }
 
-/// Starts a process that makes `name` and goes on.
+/// Starts a process that makes `name`, writes into it and goes on.
 fn creator(name: &str) -> Child {
     let child = Child::start(|| {
         let memory = SharedMemory::create(Some(name), 100).unwrap();
         memory.write(0, b"mine").unwrap();
         until(|| false);
     });
-    until(|| SharedMemory::attach(name).is_ok());
+    until(|| {
+        let mut bytes = [0; 4];
+        let seen = SharedMemory::attach(name).and_then(|memory| memory.read(0, &mut bytes));
+        seen.is_ok() && &bytes == b"mine"
+    });
     child
 }
 
