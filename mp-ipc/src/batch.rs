@@ -105,6 +105,9 @@ impl<T: Serialize> Queue<T> {
 impl<T: DeserializeOwned> Queue<T> {
     /// Takes up to `max` items out, waiting for the first one only.
     ///
+    /// They are taken out one after the other: whoever is killed in here takes along those that
+    /// it had got to, and the rest stays.
+    ///
     /// # Blocking
     ///
     /// As [`get`](Queue::get).

@@ -130,6 +130,40 @@ pub(crate) const OPERATIONS: &[Operation] = &[
             paused: |queue| in_time(BRIEFLY, || queue.get_timeout(BRIEFLY)).map(drop),
         })
     }),
+    Operation::new("queue: put_many, around the end of the ring", || {
+        let queue = queue();
+        for _ in 0..RING / ITEM - 2 {
+            queue.put(item(9)).unwrap();
+            queue.get().unwrap();
+        }
+        queue.put(item(1)).unwrap();
+        World::new(
+            queue,
+            |queue| queue.put_many((2..=5).map(item)).unwrap(),
+            |queue, finished| {
+                // One commit for all: none of them is there, or each.
+                ensure([1, 5].contains(&queue.len()), || format!("{} are there", queue.len()))?;
+                check(queue, 1, 5, finished)
+            },
+            look,
+        )
+    }),
+    Operation::new("queue: get_many", || {
+        let queue = queue();
+        queue.put_many((1..=4).map(item)).unwrap();
+        World::new(
+            queue,
+            |queue| assert_eq!(queue.get_many(3).unwrap(), [1, 2, 3].map(item)),
+            |queue, finished| {
+                // It takes one after the other; those that it has taken go with it.
+                let left = queue.len();
+                ensure((1..=4).contains(&left), || format!("{left} are left"))?;
+                ensure(left == 1 || !finished, || format!("{left} are left in the end"))?;
+                check(queue, 5 - left as u64, 4, true)
+            },
+            look,
+        )
+    }),
     Operation::new("queue: get with a lease, and acknowledge", || {
         let queue = queue();
         (1..=2).for_each(|nth| queue.put(item(nth)).unwrap());
