@@ -1,0 +1,103 @@
+//! A parent is killed that has everything open, and nothing is left.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use mp_shm::SharedMemory;
+
+use crate::household::MARK;
+use crate::{Random, SOON};
+
+/// A parent lives for so long at the most, in microseconds: it has everything open long before.
+const LIFE: u64 = 400_000;
+
+pub(crate) fn run() {
+    let rounds = if std::env::var_os("MP_LONG").is_some() { 500 } else { 5 };
+    let rounds = std::env::var("MP_ROUNDS").map_or(rounds, |text| text.parse().unwrap());
+    let mut random = Random::new();
+    let (start, mut worst, mut orphans) = (Instant::now(), Duration::ZERO, 0);
+    for round in 0..rounds {
+        let family = Family::new(round);
+        let mut parent = family.start();
+        random.nap(LIFE);
+        parent.kill().expect("the parent lives for ever");
+        parent.wait().expect("a child of ours");
+        let death = Instant::now();
+        orphans += family.living().len();
+        while !family.living().is_empty() {
+            assert!(death.elapsed() < SOON, "round {round}: alive: {:#?}", family.living());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        worst = worst.max(death.elapsed());
+        family.has_left_nothing();
+    }
+    println!(
+        "{rounds} parents killed in {:.1?}, with {orphans} processes of theirs alive at the time; \
+         the last of a family was gone after {worst:.1?} at the worst; nothing left",
+        start.elapsed()
+    );
+}
+
+/// A parent and all that come from it. What it makes has its mark, or lies in its folder.
+struct Family {
+    mark: String,
+    folder: PathBuf,
+}
+
+impl Family {
+    fn new(round: u32) -> Family {
+        let mark = format!("household-{}-{round}", std::process::id());
+        let folder = std::env::temp_dir().join(format!("mp-{mark}"));
+        fs::create_dir(&folder).expect("a folder for temporary files");
+        Family { mark, folder }
+    }
+
+    fn start(&self) -> std::process::Child {
+        Command::new(std::env::current_exe().expect("this program"))
+            .env(MARK, &self.mark)
+            .env("TMPDIR", &self.folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("this program starts")
+    }
+
+    /// Those whose environment has the mark. Who is dead has none.
+    fn living(&self) -> BTreeMap<String, String> {
+        let mark = format!("{MARK}={}", self.mark);
+        let processes = entries(Path::new("/proc")).into_iter();
+        let family = processes.filter_map(|name| {
+            let environment = fs::read(format!("/proc/{name}/environ")).ok()?;
+            let has_mark = environment.split(|byte| *byte == 0).any(|v| v == mark.as_bytes());
+            let status = fs::read_to_string(format!("/proc/{name}/status")).ok()?;
+            has_mark.then(|| (name, status.lines().take(3).collect::<Vec<_>>().join(" ")))
+        });
+        family.collect()
+    }
+
+    fn has_left_nothing(&self) {
+        SharedMemory::sweep().expect("a /dev/shm");
+        let mut names = entries(Path::new("/dev/shm"));
+        names.retain(|name| name.contains(&self.mark));
+        assert!(names.is_empty(), "left in /dev/shm: {names:?}");
+        let sockets = fs::read_to_string("/proc/net/unix").unwrap_or_default();
+        assert!(!sockets.contains(&self.mark), "a socket is left");
+        let files = entries(&self.folder);
+        assert!(files.is_empty(), "temporary files are left: {files:?}");
+    }
+}
+
+impl Drop for Family {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn entries(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).expect("a folder").flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
