@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use mp_sys::poll::{Interest, poll};
@@ -108,6 +109,8 @@ impl Listener {
 
     /// Listens at a fresh unix socket in a folder of its own that only this user can enter.
     ///
+    /// If this process is killed, the socket lies there until the next [`sweep`](Listener::sweep).
+    ///
     /// # Errors
     ///
     /// [`Error::Os`] when the folder cannot be made.
@@ -127,6 +130,16 @@ impl Listener {
         let file = SocketFile::private()?;
         let address = Address::Unix(file.path().to_owned());
         Listener::listen(&address, key, BACKLOG, Some(file))
+    }
+
+    /// Removes the sockets of [private](Listener::private) listeners whose creators were killed,
+    /// and returns their folders. The first `private` of a process does it too.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Os`] if the folder of temporary files cannot be read.
+    pub fn sweep() -> Result<Vec<PathBuf>, Error> {
+        crate::socket_file::sweep()
     }
 
     /// Where this listens; for TCP with the real port.

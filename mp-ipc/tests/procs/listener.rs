@@ -9,6 +9,7 @@ use crate::trial;
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("only_the_creator_removes_the_file", only_the_creator_removes_the_file),
+        trial("a_killed_creators_socket_is_swept", a_killed_creators_socket_is_swept),
         trial("a_listener_can_be_sent_and_both_accept", a_listener_can_be_sent),
         trial("a_client_killed_in_the_handshake_is_forgotten", killed_clients),
         trial("a_listener_killed_in_the_handshake_is_reported", a_killed_listener),
@@ -23,6 +24,25 @@ fn only_the_creator_removes_the_file() {
     assert!(path.exists(), "a forked copy leaves it alone");
     drop(listener);
     assert!(!path.parent().unwrap().exists());
+}
+
+fn a_killed_creators_socket_is_swept() {
+    let mine = Listener::private(None).unwrap();
+    let (here, there) = pipe::<(), Address>().unwrap();
+    let creator = Child::run(|| {
+        let listener = Listener::private(None).unwrap();
+        there.send(listener.address()).unwrap();
+        there.recv().unwrap();
+    });
+    let Address::Unix(path) = here.recv().unwrap() else { panic!() };
+    let folder = path.parent().unwrap().to_owned();
+    assert!(!Listener::sweep().unwrap().contains(&folder) && path.exists(), "its creator lives");
+    creator.kill();
+    creator.join();
+    // Another process may sweep at the same time; whoever did, it is gone.
+    Listener::sweep().unwrap();
+    assert!(!folder.exists());
+    connect::<u8, u8>(mine.address(), None).expect("mine is still there");
 }
 
 fn a_listener_can_be_sent() {

@@ -12,12 +12,22 @@ use mp_sync::Mutex;
 /// Its presence asks for the role; its value marks the family, and names its shared memory.
 pub(crate) const MARK: &str = "MP_HOUSEHOLD";
 
-pub(crate) fn is_asked_for() -> bool {
-    std::env::var_os(MARK).is_some()
+/// Asks for what the next program does that makes a private listener.
+pub(crate) const SWEEP: &str = "MP_HOUSEHOLD_SWEEP";
+
+/// Takes the role that the environment asks for.
+pub(crate) fn take_role() {
+    if std::env::var_os(MARK).is_some() {
+        live();
+    }
+    if std::env::var_os(SWEEP).is_some() {
+        Listener::sweep().expect("a folder for temporary files");
+        std::process::exit(0);
+    }
 }
 
 /// Opens everything, closes everything, and starts again, for ever.
-pub(crate) fn live() -> ! {
+fn live() -> ! {
     let mark = std::env::var(MARK).expect("the mark");
     for round in 0_u32.. {
         let queue = Queue::new(4).expect("a queue");
@@ -30,7 +40,7 @@ pub(crate) fn live() -> ! {
             .into_iter()
             .filter_map(|method| {
                 let handles = (queue.clone(), lock.clone(), 1);
-                Process::new(member, handles).method(method).start().ok()
+                Process::new(member, handles).method(method).daemon(true).start().ok()
             })
             .collect();
         let manager = Manager::start().expect("a manager");
@@ -52,7 +62,8 @@ fn work(task: u64) -> u64 {
     task
 }
 
-/// A member of the family that waits for ever, and so does its own child.
+/// A member of the family that waits for ever, and so does its own child: daemonic as well, since
+/// the child of a daemonic process is, unless one says otherwise.
 fn member((queue, lock, depth): (Queue<u32>, Mutex<u32>, u32)) {
     let child = (depth > 0).then(|| {
         let handles = (queue.clone(), lock.clone(), depth - 1);

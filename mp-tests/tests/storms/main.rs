@@ -20,9 +20,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(2);
 
 fn main() {
     mp_process::init();
-    if household::is_asked_for() {
-        household::live();
-    }
+    household::take_role();
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     let trial = |name: &str, test: fn()| {

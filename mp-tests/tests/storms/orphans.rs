@@ -7,8 +7,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use mp_shm::SharedMemory;
+use mp_sys::pidfd;
 
-use crate::household::MARK;
+use crate::household::{MARK, SWEEP};
 use crate::{Random, SOON};
 
 /// A parent lives for so long at the most, in microseconds: it has everything open long before.
@@ -56,14 +57,15 @@ impl Family {
     }
 
     fn start(&self) -> std::process::Child {
-        Command::new(std::env::current_exe().expect("this program"))
-            .env(MARK, &self.mark)
-            .env("TMPDIR", &self.folder)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("this program starts")
+        self.program(MARK).spawn().expect("this program starts")
+    }
+
+    /// This program, in the role that `role` asks for.
+    fn program(&self, role: &str) -> Command {
+        let mut program = Command::new(std::env::current_exe().expect("this program"));
+        program.env(role, &self.mark).env("TMPDIR", &self.folder);
+        program.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        program
     }
 
     /// Those whose environment has the mark. Who is dead has none.
@@ -86,6 +88,7 @@ impl Family {
         assert!(names.is_empty(), "left in /dev/shm: {names:?}");
         let sockets = fs::read_to_string("/proc/net/unix").unwrap_or_default();
         assert!(!sockets.contains(&self.mark), "a socket is left");
+        assert!(self.program(SWEEP).status().expect("this program starts").success());
         let files = entries(&self.folder);
         assert!(files.is_empty(), "temporary files are left: {files:?}");
     }
@@ -93,6 +96,11 @@ impl Family {
 
 impl Drop for Family {
     fn drop(&mut self) {
+        // Nobody, unless the test has failed.
+        for name in self.living().into_keys() {
+            let process = name.parse().ok().and_then(|pid| pidfd::open(pid).ok());
+            process.map(|process| pidfd::signal(&process, 9));
+        }
         let _ = fs::remove_dir_all(&self.folder);
     }
 }
