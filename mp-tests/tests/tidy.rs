@@ -40,6 +40,30 @@ fn the_list_of_unsafe_files_is_complete() {
     fs::write(path, format!("{head}| --- | --- | --- |\n{table}")).unwrap();
 }
 
+/// Every test that `docs/reliability.md` names is in the file that it names before it.
+#[test]
+fn the_tests_that_are_promised_exist() {
+    let root = root();
+    let page = fs::read_to_string(root.join("docs/reliability.md")).unwrap();
+    let (mut tests, mut missing) = (0, Vec::new());
+    for cell in page.lines().filter(|line| line.starts_with(['|', '-'])).flat_map(|l| l.split('|'))
+    {
+        let mut file = None;
+        for code in cell.split('`').skip(1).step_by(2) {
+            if code.ends_with(".rs") {
+                file = fs::read_to_string(root.join(code)).ok();
+                file.is_none().then(|| missing.push(code));
+            } else if let Some(text) = &file {
+                tests += 1;
+                (!text.contains(&format!("fn {code}(")) && !text.contains(&format!("{code}\"")))
+                    .then(|| missing.push(code));
+            }
+        }
+    }
+    assert!(tests > 50, "the tables were not found");
+    assert!(missing.is_empty(), "not there: {missing:?}");
+}
+
 /// Why the file is open, if it is: the reason of its inner `expect`.
 fn reason(text: &str) -> Option<String> {
     text.match_indices(OPENED).find_map(|(at, _)| {

@@ -48,7 +48,8 @@ struct Storm {
     pool: Pool,
     pending: Vec<(u64, AsyncResult<u64>)>,
     kills: [u64; KINDS.len()],
-    /// How long it took at the worst until a survivor had what the dead had held.
+    /// How long it took at the worst until a survivor had what the dead had held. For a queue
+    /// the ledger has it.
     worst: [Duration; KINDS.len()],
     tasks: u64,
     died: u64,
@@ -180,7 +181,10 @@ impl Storm {
         let (ending, sum) = (begin.elapsed(), self.shared.ledger.sum());
         println!("{lasted:.1?} of storm, and {ending:.1?} to its end");
         for ((kind, kills), worst) in KINDS.iter().zip(self.kills).zip(self.worst) {
-            println!("  {kills} {kind} killed; worst recovery {worst:.1?}");
+            match worst {
+                Duration::ZERO => println!("  {kills} {kind} killed"),
+                _ => println!("  {kills} {kind} killed; worst recovery {worst:.1?}"),
+            }
         }
         println!(
             "  {} messages put, {} got, {} lost with {} dead consumers, {} twice, {} torn; \
