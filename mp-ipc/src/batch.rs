@@ -115,6 +115,19 @@ impl<T: DeserializeOwned> Queue<T> {
     /// # Errors
     ///
     /// As [`get`](Queue::get). If one of several items is no `T`, all of them are gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mp_ipc::{Error, Queue};
+    ///
+    /// let queue = Queue::new(0)?;
+    /// queue.put_many([1, 2, 3])?;
+    /// queue.close();
+    /// assert_eq!((queue.get_many(2)?, queue.get_many(2)?), (vec![1, 2], vec![3]));
+    /// assert!(matches!(queue.get_many(2), Err(Error::Closed)));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn get_many(&self, max: usize) -> Result<Vec<T>, Error> {
         with_scratch(|scratch| {
             let parts = self.bytes().take_batch(scratch, max, Patience::Until(None))?;

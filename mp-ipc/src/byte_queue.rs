@@ -1,7 +1,6 @@
-//! A queue of byte strings: the waiting and the handles, without types.
+//! A queue of byte strings: its handle.
 
 use std::fmt;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,21 +9,12 @@ use mp_sys::{Deadline, fd_table};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 use crate::Error;
-use crate::raw::bell::Listener;
-use crate::raw::cursor::Cursor;
-use crate::raw::fast::SHORT;
-use crate::raw::getting::Getting;
-use crate::raw::owner::Owner;
 use crate::raw::packets::Packets;
-use crate::raw::ring::{HANDLES, Patience, Record, Ring, SPILLED};
+use crate::raw::ring::{Patience, Ring};
 use crate::raw::spill::Spill;
-use crate::raw::wait::{Waiter, Wake};
 
 /// The ring of a queue for which nobody has said otherwise.
 pub(crate) const BYTES: usize = 128 * 1024;
-
-/// Records up to this many units take any place that becomes free; a longer one looks at each.
-const SMALL: u32 = 16;
 
 /// A bounded queue of byte strings, between any number of processes.
 ///
@@ -51,22 +41,14 @@ const SMALL: u32 = 16;
 /// ```
 #[derive(Clone)]
 pub struct ByteQueue {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
-struct Inner {
-    ring: Ring,
-    packets: Packets,
-    spill: Spill,
-}
-
-/// What came with the bytes of a message.
 #[derive(Debug)]
-pub(crate) struct Taken {
-    pub(crate) fds: Vec<OwnedFd>,
-    /// Where the record lies, for its acknowledgement.
-    pub(crate) at: Cursor,
-    pub(crate) redelivered: bool,
+pub(crate) struct Inner {
+    pub(crate) ring: Ring,
+    pub(crate) packets: Packets,
+    pub(crate) spill: Spill,
 }
 
 impl ByteQueue {
@@ -85,6 +67,18 @@ impl ByteQueue {
     /// # Errors
     ///
     /// As [`new`](ByteQueue::new).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mp_ipc::{ByteQueue, Error};
+    ///
+    /// let queue = ByteQueue::with_capacity(0, 3_000)?;
+    /// assert_eq!((queue.capacity(), queue.maxsize()), (4096, None));
+    /// while queue.try_put(&[7; 24]).is_ok() {}
+    /// assert!(queue.is_full() && queue.len() == 4096 / (8 + 24));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn with_capacity(maxsize: usize, bytes: usize) -> Result<ByteQueue, Error> {
         ByteQueue::create(maxsize, bytes, mp_shm::type_hash::<[u8; 0]>())
     }
@@ -106,7 +100,8 @@ impl ByteQueue {
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`].
+    /// [`Error::Closed`]; [`Error::Memory`] when there is no memory for one that travels beside
+    /// the ring; [`Error::Protocol`] when a process has broken the queue's memory.
     pub fn put(&self, bytes: &[u8]) -> Result<(), Error> {
         self.put_message(bytes, &[], Patience::Until(None))
     }
@@ -115,7 +110,7 @@ impl ByteQueue {
     ///
     /// # Errors
     ///
-    /// [`Error::Full`], [`Error::Closed`].
+    /// [`Error::Full`], besides those of [`put`](ByteQueue::put).
     pub fn try_put(&self, bytes: &[u8]) -> Result<(), Error> {
         self.put_message(bytes, &[], Patience::Try)
     }
@@ -128,7 +123,7 @@ impl ByteQueue {
     ///
     /// # Errors
     ///
-    /// [`Error::TimedOut`], [`Error::Closed`].
+    /// [`Error::TimedOut`], besides those of [`put`](ByteQueue::put).
     pub fn put_timeout(&self, bytes: &[u8], timeout: Duration) -> Result<(), Error> {
         self.put_message(bytes, &[], Patience::Until(Some(Deadline::after(timeout))))
     }
@@ -141,7 +136,8 @@ impl ByteQueue {
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`] when the queue is closed and empty.
+    /// [`Error::Closed`] when the queue is closed and empty; [`Error::Protocol`] when a process
+    /// has broken the queue's memory.
     pub fn get(&self) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
         self.get_into(&mut bytes)?;
@@ -152,7 +148,7 @@ impl ByteQueue {
     ///
     /// # Errors
     ///
-    /// [`Error::Empty`]; [`Error::Closed`] when the queue is closed and empty.
+    /// [`Error::Empty`], besides those of [`get`](ByteQueue::get).
     pub fn try_get(&self) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
         self.take(&mut bytes, None, Patience::Try)?;
@@ -167,7 +163,21 @@ impl ByteQueue {
     ///
     /// # Errors
     ///
-    /// [`Error::TimedOut`]; [`Error::Closed`] when the queue is closed and empty.
+    /// [`Error::TimedOut`], besides those of [`get`](ByteQueue::get).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mp_ipc::{ByteQueue, Error};
+    ///
+    /// let (queue, soon) = (ByteQueue::new(1)?, Duration::from_millis(1));
+    /// assert!(matches!(queue.get_timeout(soon), Err(Error::TimedOut)));
+    /// queue.put_timeout(b"one", soon)?;
+    /// assert!(matches!(queue.put_timeout(b"two", soon), Err(Error::TimedOut)));
+    /// assert_eq!(queue.get_timeout(soon)?, b"one");
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn get_timeout(&self, timeout: Duration) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
         self.take(&mut bytes, None, Patience::Until(Some(Deadline::after(timeout))))?;
@@ -183,7 +193,7 @@ impl ByteQueue {
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`] when the queue is closed and empty.
+    /// As [`get`](ByteQueue::get).
     pub fn get_into(&self, buffer: &mut Vec<u8>) -> Result<usize, Error> {
         buffer.clear();
         self.take(buffer, None, Patience::Until(None))?;
@@ -191,11 +201,21 @@ impl ByteQueue {
     }
 
     /// How many items wait to be taken: the exact number at one instant of the call.
+    ///
+    /// # Blocking
+    ///
+    /// Only while there are items that came back from a [`Lease`](crate::Lease): waits for the
+    /// consumers that are at it. If one dies: *recovers*. One that is paused inside of its own
+    /// `get` keeps this waiting.
     pub fn len(&self) -> usize {
         self.ring().len() + self.ring().returned().unwrap_or(0)
     }
 
     /// Whether nothing waits to be taken.
+    ///
+    /// # Blocking
+    ///
+    /// As [`len`](ByteQueue::len).
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -220,6 +240,20 @@ impl ByteQueue {
     /// All who wait in `put` wake with [`Error::Closed`], and so do all who wait in `get` for
     /// whom nothing is left. A put that runs at the same time has either happened before, and
     /// its item can be taken, or fails. It does not wait for anybody.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mp_ipc::{ByteQueue, Error};
+    ///
+    /// let queue = ByteQueue::new(0)?;
+    /// queue.put(b"last")?;
+    /// queue.close();
+    /// assert!(queue.is_closed() && matches!(queue.put(b"more"), Err(Error::Closed)));
+    /// assert_eq!((queue.len(), queue.get()?), (1, b"last".to_vec()));
+    /// assert!(queue.is_empty() && matches!(queue.get(), Err(Error::Closed)));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn close(&self) {
         self.ring().close();
     }
@@ -233,275 +267,6 @@ impl ByteQueue {
         &self.inner.ring
     }
 
-    /// Puts one message in.
-    #[inline]
-    pub(crate) fn put_message(
-        &self,
-        bytes: &[u8],
-        fds: &[OwnedFd],
-        patience: Patience,
-    ) -> Result<(), Error> {
-        if fds.is_empty() && bytes.len() <= SHORT {
-            let mut short = [0; SHORT];
-            short[..bytes.len()].copy_from_slice(bytes);
-            if self.ring().put_short(&short, bytes.len(), patience) {
-                return Ok(());
-            }
-        }
-        self.put_any(bytes, fds, patience)
-    }
-
-    /// Puts one message in, the long way.
-    #[cold]
-    pub(crate) fn put_any(
-        &self,
-        bytes: &[u8],
-        fds: &[OwnedFd],
-        patience: Patience,
-    ) -> Result<(), Error> {
-        if bytes.len() > self.ring().inline_max() {
-            return self.put_spilled(bytes, fds, patience);
-        }
-        if fds.is_empty() {
-            return self.put_record(0, &[], 0, bytes, patience).map(drop);
-        }
-        let fds: Vec<BorrowedFd<'_>> = fds.iter().map(OwnedFd::as_fd).collect();
-        self.put_record(HANDLES, &fds, 0, bytes, patience).map(drop)
-    }
-
-    #[cold]
-    fn put_spilled(&self, bytes: &[u8], fds: &[OwnedFd], patience: Patience) -> Result<(), Error> {
-        let Inner { ring, spill, .. } = &*self.inner;
-        let mut waiter = ring.room_waiter(patience);
-        let segment = loop {
-            if let Some(segment) = spill.fill(ring, bytes)? {
-                break segment;
-            }
-            let ready = || ring.is_closed() || spill.has_room(ring);
-            if waiter.wait(Listener::Each, ready, || 0)? == Wake::Over {
-                return Err(over(patience, Error::Full));
-            }
-            if ring.is_closed() {
-                return Err(Error::Closed);
-            }
-        };
-        let all = std::iter::once(segment.region().as_fd());
-        let all: Vec<BorrowedFd<'_>> = all.chain(fds.iter().map(OwnedFd::as_fd)).collect();
-        let put = self.put_record(HANDLES | SPILLED, &all, bytes.len() as u64, &[], patience);
-        drop(all);
-        spill.keep(segment, put.as_ref().ok().copied());
-        put.map(drop)
-    }
-
-    /// Puts one record in and says where it lies.
-    #[inline]
-    fn put_record(
-        &self,
-        state: u32,
-        fds: &[BorrowedFd<'_>],
-        spilled: u64,
-        bytes: &[u8],
-        patience: Patience,
-    ) -> Result<Cursor, Error> {
-        let ring = self.ring();
-        let mut waiter = ring.room_waiter(patience);
-        let put = loop {
-            match self.put_once(state, fds, spilled, bytes, patience, &mut waiter) {
-                Ok(None) => {}
-                Ok(Some(at)) => break Ok(at),
-                Err(Error::TimedOut) => break Err(over(patience, Error::Full)),
-                Err(error) => break Err(error),
-            }
-        };
-        waiter.done(|| ring.has_room(Ring::units_of(1)));
-        put
-    }
-
-    /// One attempt, and if it fails for want of room, one wait.
-    #[inline]
-    fn put_once(
-        &self,
-        state: u32,
-        fds: &[BorrowedFd<'_>],
-        spilled: u64,
-        bytes: &[u8],
-        patience: Patience,
-        waiter: &mut Waiter<'_>,
-    ) -> Result<Option<Cursor>, Error> {
-        let ring = self.ring();
-        let units = match state {
-            0 => Ring::units_of(bytes.len()),
-            _ => 2 + Ring::units_of(bytes.len()),
-        };
-        let mut put = ring.putting(patience)?;
-        let mut woken = None;
-        if put.has_room(units) {
-            let at = put.tail();
-            if state == 0 {
-                put.write(0, &[], bytes)?;
-            } else {
-                let label = put.label();
-                if !self.inner.packets.send(label, fds)? {
-                    drop(put);
-                    woken = Some(waiter.nap());
-                    return self.after(woken, patience);
-                }
-                let word = u64::from(label) | (fds.len() as u64) << 32;
-                let mut prefix = [0; 16];
-                prefix[..8].copy_from_slice(&word.to_le_bytes());
-                prefix[8..].copy_from_slice(&spilled.to_le_bytes());
-                put.write(state, &prefix, bytes)?;
-            }
-            let count = put.commit();
-            drop(put);
-            ring.header.put.bell.ring(count);
-            return Ok(Some(at));
-        }
-        drop(put);
-        let listener = if units > SMALL { Listener::Each } else { Listener::Any };
-        woken.get_or_insert(waiter.wait(
-            listener,
-            || ring.has_room(units),
-            || ring.room_for(units),
-        )?);
-        self.after(woken, patience)
-    }
-
-    fn after(&self, woken: Option<Wake>, patience: Patience) -> Result<Option<Cursor>, Error> {
-        match woken {
-            Some(Wake::Over) => Err(over(patience, Error::Full)),
-            _ => Ok(None),
-        }
-    }
-
-    /// Takes the next message out, appending its bytes to `to`. With an owner it is leased.
-    #[inline]
-    pub(crate) fn take(
-        &self,
-        to: &mut Vec<u8>,
-        owner: Option<Owner>,
-        patience: Patience,
-    ) -> Result<Taken, Error> {
-        let ring = self.ring();
-        let mut waiter = ring.news_waiter(patience);
-        let taken = loop {
-            match self.take_once(to, owner, patience, &mut waiter) {
-                Ok(None) => {}
-                Ok(Some(taken)) => break Ok(taken),
-                Err(Error::TimedOut) => break Err(over(patience, Error::Empty)),
-                Err(error) => break Err(error),
-            }
-        };
-        waiter.done(|| ring.has_news());
-        taken
-    }
-
-    /// One attempt, and if there is nothing, one wait.
-    #[inline]
-    fn take_once(
-        &self,
-        to: &mut Vec<u8>,
-        owner: Option<Owner>,
-        patience: Patience,
-        waiter: &mut Waiter<'_>,
-    ) -> Result<Option<Taken>, Error> {
-        let ring = self.ring();
-        // Without the lock, so that those who find nothing disturb nobody.
-        if ring.has_news() {
-            let mut get = ring.getting(patience)?;
-            if let Some(record) = get.next()? {
-                let taken = self.receive(&mut get, &record, to, owner)?;
-                drop(get);
-                ring.header.get.bell.ring(1);
-                return Ok(Some(taken));
-            }
-            drop(get);
-            if ring.is_over(patience)? {
-                return Err(Error::Closed);
-            }
-        }
-        match waiter.wait(Listener::Any, || ring.has_news(), || ring.len() as u32)? {
-            Wake::Look => {}
-            // Whoever held an item and has died did not ring either. Without the lock, next time.
-            Wake::Tick => drop(ring.reap(Patience::Try)),
-            Wake::Over => return Err(over(patience, Error::Empty)),
-        }
-        Ok(None)
-    }
-
-    /// Takes `record` out, appending its bytes to `to`.
-    #[inline]
-    pub(crate) fn receive(
-        &self,
-        get: &mut Getting<'_>,
-        record: &Record,
-        to: &mut Vec<u8>,
-        owner: Option<Owner>,
-    ) -> Result<Taken, Error> {
-        let mut fds = Vec::new();
-        if record.state & HANDLES == 0 {
-            get.copy(record, 0, to)?;
-        } else {
-            fds = self.receive_handles(get, record, to)?;
-        }
-        match owner {
-            Some(owner) => get.lease(record, owner)?,
-            None => {
-                get.take(record)?;
-                self.commit(get)?;
-            }
-        }
-        Ok(Taken { fds, at: record.at, redelivered: record.is_redelivered() })
-    }
-
-    #[cold]
-    fn receive_handles(
-        &self,
-        get: &Getting<'_>,
-        record: &Record,
-        to: &mut Vec<u8>,
-    ) -> Result<Vec<OwnedFd>, Error> {
-        let prefix = get.prefix(record)?;
-        let mut fds = self.inner.packets.look(prefix.label, prefix.fds)?;
-        if record.state & SPILLED == 0 {
-            get.copy(record, 2, to)?;
-        } else if fds.is_empty() {
-            return Err(Error::Protocol("a long message has come without its segment"));
-        } else {
-            self.inner.spill.copy_out(fds.remove(0), prefix.len, to)?;
-        }
-        Ok(fds)
-    }
-
-    /// Frees what has been taken, and the descriptors that came with it.
-    #[inline]
-    fn commit(&self, get: &mut Getting<'_>) -> Result<(), Error> {
-        get.commit();
-        match get.freed_label.take() {
-            None => Ok(()),
-            Some(label) => self.inner.packets.discard(label),
-        }
-    }
-
-    /// Ends a lease of `owner`: that at `at`, or its oldest.
-    pub(crate) fn acknowledge(&self, at: Option<Cursor>, owner: Owner) -> Result<(), Error> {
-        let mut get = self.ring().getting(Patience::Until(None))?;
-        get.acknowledge(at, owner)?;
-        self.commit(&mut get)?;
-        drop(get);
-        self.ring().header.get.bell.ring(1);
-        Ok(())
-    }
-
-    /// Lets somebody else have what `owner` leases at `at`.
-    pub(crate) fn give_back(&self, at: Cursor, owner: Owner) -> Result<(), Error> {
-        let mut get = self.ring().getting(Patience::Until(None))?;
-        get.give_back(at, owner)?;
-        drop(get);
-        self.ring().header.put.bell.ring(1);
-        Ok(())
-    }
-
     pub(crate) fn deserialize_as<'de, D: Deserializer<'de>>(
         deserializer: D,
         element: u64,
@@ -513,13 +278,6 @@ impl ByteQueue {
             fd.map_err(de::Error::custom)?.map_err(de::Error::custom)
         };
         Ok(ByteQueue::from_parts(ring, Packets::attach(fd(enter)?, fd(leave)?)))
-    }
-}
-
-fn over(patience: Patience, at_once: Error) -> Error {
-    match patience {
-        Patience::Try => at_once,
-        Patience::Until(_) => Error::TimedOut,
     }
 }
 

@@ -86,6 +86,20 @@ pub fn connect_timeout<S, R>(
 /// # Errors
 ///
 /// As [`connect_timeout`].
+///
+/// # Examples
+///
+/// ```
+/// use mp_ipc::{Deadline, Error, Listener, connect_wire};
+///
+/// let listener = Listener::private(None).unwrap();
+/// let client = connect_wire(listener.address(), None, None).unwrap();
+/// let server = listener.accept_wire(None).unwrap();
+/// client.send_parts(b"bytes", &[], None).unwrap();
+/// assert_eq!(server.recv(None).unwrap().bytes, b"bytes");
+/// let nobody = listener.accept_wire(Some(Deadline::now()));
+/// assert!(matches!(nobody, Err(Error::TimedOut)));
+/// ```
 pub fn connect_wire(
     address: &Address,
     key: Option<&Key>,

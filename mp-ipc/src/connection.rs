@@ -37,6 +37,37 @@ use crate::{Error, Receiver, Sender, Wire};
 /// assert_eq!(one.recv().unwrap(), 7);
 /// assert!(matches!(one.recv(), Err(Error::Closed)));
 /// ```
+///
+/// Values and bytes, with and without waiting:
+///
+/// ```
+/// use std::time::Duration;
+/// use mp_ipc::{Error, pipe};
+///
+/// let (here, there) = pipe::<u8, String>().unwrap();
+/// let soon = Duration::from_millis(1);
+/// assert!(!here.poll(soon).unwrap());
+/// assert!(matches!(here.try_recv(), Err(Error::Empty)));
+/// assert!(matches!(here.recv_timeout(soon), Err(Error::TimedOut)));
+///
+/// there.send_bytes(b"raw").unwrap();
+/// assert_eq!(here.recv_bytes().unwrap(), b"raw");
+/// there.send_timeout(&"text".to_string(), soon).unwrap();
+/// here.set_limit(2);
+/// assert!(matches!(here.recv(), Err(Error::TooBig { max: 2, .. })));
+/// assert_eq!(here.wire().limit(), 2);
+/// here.set_limit(100);
+/// let mut buffer = [0; 8];
+/// assert_eq!(here.recv_into(&mut buffer).unwrap(), 5, "a length, and four letters");
+///
+/// let (sender, receiver) = here.split();
+/// sender.try_send(&7).unwrap();
+/// sender.flush().unwrap();
+/// assert_eq!(there.recv().unwrap(), 7);
+/// drop((sender, receiver));
+/// assert!(matches!(there.recv(), Err(Error::Closed)));
+/// assert!(matches!(there.send(&String::new()), Err(Error::Closed)));
+/// ```
 pub struct Connection<S, R = S> {
     sender: Sender<S>,
     receiver: Receiver<R>,

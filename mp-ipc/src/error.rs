@@ -5,6 +5,22 @@ use mp_sys::{Errno, fd_table};
 use crate::Address;
 
 /// Why bytes, a value or a handle did not get from one process to the other.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use mp_ipc::{Error, Queue};
+///
+/// let queue = Queue::<u32>::new(0)?;
+/// match queue.get_timeout(Duration::from_millis(1)) {
+///     Ok(item) => println!("{item}"),
+///     Err(Error::TimedOut) => println!("nothing yet"),
+///     Err(Error::Closed) => println!("nothing any more"),
+///     Err(other) => return Err(other),
+/// }
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

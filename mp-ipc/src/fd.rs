@@ -66,6 +66,9 @@ where
 /// here.send(&vec![File::open("/dev/null").unwrap().into()]).unwrap();
 /// let files: Vec<File> = there.recv().unwrap().into_iter().map(|fd| fd.0.into()).collect();
 /// assert_eq!(files.len(), 1);
+///
+/// let file = Fd::from(File::open("/dev/null").unwrap());
+/// assert!(postcard::to_stdvec(&file).is_err(), "outside of a message there is no way to go");
 /// ```
 #[derive(Debug)]
 pub struct Fd(pub OwnedFd);

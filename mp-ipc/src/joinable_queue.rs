@@ -58,6 +58,19 @@ impl<T> JoinableQueue<T> {
     /// # Errors
     ///
     /// As [`Queue::new`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mp_ipc::{Error, JoinableQueue};
+    ///
+    /// let queue = JoinableQueue::with_capacity(1, 4096)?;
+    /// queue.put(1)?;
+    /// assert!(queue.is_full() && matches!(queue.try_put(2).unwrap_err().error(), Error::Full));
+    /// assert_eq!((queue.try_get()?, queue.is_empty()), (1, true));
+    /// assert!(matches!(queue.try_get(), Err(Error::Empty)));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn with_capacity(maxsize: usize, bytes: usize) -> Result<JoinableQueue<T>, Error> {
         Ok(JoinableQueue { queue: Queue::with_capacity(maxsize, bytes)? })
     }
@@ -86,7 +99,8 @@ impl<T> JoinableQueue<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::ConsumerDied`] when a dead consumer's item waits to be got.
+    /// [`Error::ConsumerDied`] when a dead consumer's item waits to be got; [`Error::Protocol`]
+    /// when a process has broken the queue's memory.
     pub fn join(&self) -> Result<(), Error> {
         self.join_until(None)
     }
@@ -100,6 +114,21 @@ impl<T> JoinableQueue<T> {
     /// # Errors
     ///
     /// [`Error::TimedOut`], and as [`join`](JoinableQueue::join).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mp_ipc::{Error, JoinableQueue};
+    ///
+    /// let (queue, soon) = (JoinableQueue::new(0)?, Duration::from_millis(1));
+    /// queue.put_timeout(7, soon)?;
+    /// assert_eq!(queue.get_timeout(soon)?, 7);
+    /// assert!(matches!(queue.join_timeout(soon), Err(Error::TimedOut)), "got is not done");
+    /// queue.task_done()?;
+    /// queue.join_timeout(soon)?;
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn join_timeout(&self, timeout: Duration) -> Result<(), Error> {
         self.join_until(Some(Deadline::after(timeout)))
     }
@@ -138,12 +167,20 @@ impl<T> JoinableQueue<T> {
     }
 
     /// How many items wait to be got. Python: `JoinableQueue.qsize()`.
+    ///
+    /// # Blocking
+    ///
+    /// As [`ByteQueue::len`](crate::ByteQueue::len).
     #[doc(alias = "qsize")]
     pub fn len(&self) -> usize {
         self.queue.len()
     }
 
     /// Whether no item waits to be got.
+    ///
+    /// # Blocking
+    ///
+    /// As [`len`](JoinableQueue::len).
     #[doc(alias = "empty")]
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
@@ -156,6 +193,21 @@ impl<T> JoinableQueue<T> {
     }
 
     /// Ends the queue, for everybody: as [`Queue::close`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mp_ipc::{Error, JoinableQueue};
+    ///
+    /// let queue = JoinableQueue::new(0)?;
+    /// queue.put(7)?;
+    /// queue.close();
+    /// assert!(queue.is_closed() && queue.put(8).is_err());
+    /// assert_eq!(queue.get()?, 7, "what is left is still to be done");
+    /// queue.task_done()?;
+    /// assert!(matches!(queue.get(), Err(Error::Closed)));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn close(&self) {
         self.queue.close();
     }

@@ -2,10 +2,15 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::time::Duration;
 
-use crate::byte_queue::Taken;
+use mp_sys::Deadline;
+use serde::de::DeserializeOwned;
+
+use crate::byte_get::Taken;
 use crate::raw::cursor::Cursor;
 use crate::raw::owner::Owner;
+use crate::raw::ring::Patience;
 use crate::{Error, Queue};
 
 /// An item on approval, from [`Queue::get_lease`].
@@ -40,11 +45,77 @@ pub struct Lease<T> {
     redelivered: bool,
 }
 
-impl<T> Lease<T> {
-    pub(crate) fn new(value: T, queue: Queue<T>, owner: Owner, taken: &Taken) -> Lease<T> {
-        Lease { value: Some(value), queue, owner, at: taken.at, redelivered: taken.redelivered }
+impl<T: DeserializeOwned> Queue<T> {
+    /// Takes the next item out on approval: it comes back to the queue unless it is
+    /// [acknowledged](Lease::ack), also if this process dies.
+    ///
+    /// # Blocking
+    ///
+    /// As [`get`](Queue::get).
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Queue::get), and [`Error::TooManyHolders`].
+    pub fn get_lease(&self) -> Result<Lease<T>, Error> {
+        self.lease_with(Patience::Until(None))
     }
 
+    /// As [`get_lease`](Queue::get_lease), if there is an item at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_get`](Queue::try_get), and [`Error::TooManyHolders`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mp_ipc::{Error, Queue};
+    ///
+    /// let queue = Queue::new(0)?;
+    /// queue.put(7)?;
+    /// let lease = queue.try_get_lease()?;
+    /// assert!(matches!(queue.try_get_lease(), Err(Error::Empty)));
+    /// drop(lease);
+    /// assert!(queue.try_get_lease()?.is_redelivered());
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn try_get_lease(&self) -> Result<Lease<T>, Error> {
+        self.lease_with(Patience::Try)
+    }
+
+    /// As [`get_lease`](Queue::get_lease), waiting no longer than `timeout`.
+    ///
+    /// # Blocking
+    ///
+    /// As [`get_timeout`](Queue::get_timeout).
+    ///
+    /// # Errors
+    ///
+    /// As [`get_timeout`](Queue::get_timeout), and [`Error::TooManyHolders`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mp_ipc::{Error, Queue};
+    ///
+    /// let queue = Queue::<u32>::new(0)?;
+    /// let late = queue.get_lease_timeout(Duration::from_millis(1));
+    /// assert!(matches!(late, Err(Error::TimedOut)));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn get_lease_timeout(&self, timeout: Duration) -> Result<Lease<T>, Error> {
+        self.lease_with(Patience::Until(Some(Deadline::after(timeout))))
+    }
+
+    fn lease_with(&self, patience: Patience) -> Result<Lease<T>, Error> {
+        let owner = Owner::current();
+        let (value, Taken { at, redelivered, .. }) = self.take(Some(owner), patience)?;
+        Ok(Lease { value: Some(value), queue: self.clone(), owner, at, redelivered })
+    }
+}
+
+impl<T> Lease<T> {
     /// Whether somebody had the item before and did not acknowledge it.
     pub fn is_redelivered(&self) -> bool {
         self.redelivered

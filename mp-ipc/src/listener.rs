@@ -99,6 +99,20 @@ impl Listener {
     /// # Errors
     ///
     /// As [`bind`](Listener::bind).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mp_ipc::{Address, Error, Listener, connect, connect_timeout};
+    ///
+    /// let name = format!("mp-ipc backlog {}", std::process::id());
+    /// let listener = Listener::bind_with_backlog(&Address::Abstract(name), None, 0).unwrap();
+    /// let first = connect::<(), ()>(listener.address(), None).unwrap();
+    /// let soon = Duration::from_millis(1);
+    /// let second = connect_timeout::<(), ()>(listener.address(), None, soon);
+    /// assert!(matches!(second, Err(Error::TimedOut)), "the first one waits to be accepted");
+    /// ```
     pub fn bind_with_backlog(
         address: &Address,
         key: Option<Key>,
@@ -157,7 +171,19 @@ impl Listener {
     /// # Errors
     ///
     /// [`Error::Authentication`] when a client had another key: it has been told so and dropped,
-    /// and the next call waits for the next.
+    /// and the next call waits for the next. [`Error::Os`] when descriptors run out.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mp_ipc::{Error, Key, Listener, connect};
+    ///
+    /// let listener = Listener::private(Some(Key::random().unwrap())).unwrap();
+    /// let address = listener.address().clone();
+    /// let stranger = std::thread::spawn(move || connect::<(), ()>(&address, Some(&Key::random()?)));
+    /// assert!(matches!(listener.accept::<(), ()>(), Err(Error::Authentication)));
+    /// assert!(matches!(stranger.join().unwrap(), Err(Error::Authentication)), "both sides know");
+    /// ```
     pub fn accept<S, R>(&self) -> Result<Connection<S, R>, Error> {
         self.accept_wire(None).map(Connection::from)
     }
@@ -167,6 +193,19 @@ impl Listener {
     /// # Errors
     ///
     /// As [`accept`](Listener::accept); [`Error::Empty`] when none is ready.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mp_ipc::{Error, Listener, connect};
+    ///
+    /// let listener = Listener::private(None).unwrap();
+    /// assert!(matches!(listener.try_accept::<(), ()>(), Err(Error::Empty)));
+    /// let client = connect::<u8, ()>(listener.address(), None).unwrap();
+    /// let server = listener.try_accept::<(), u8>().unwrap();
+    /// client.send(&7).unwrap();
+    /// assert_eq!(server.recv().unwrap(), 7);
+    /// ```
     pub fn try_accept<S, R>(&self) -> Result<Connection<S, R>, Error> {
         self.accept_wire(Some(Deadline::now())).map(Connection::from).map_err(|error| match error {
             Error::TimedOut => Error::Empty,

@@ -8,10 +8,23 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::Error;
+use crate::budget::{Budget, Counted, FREE};
 use crate::explain::explain;
 use crate::raw::fast::SHORT;
 
 /// What travels: bytes, and the descriptors that stand in them as numbers.
+///
+/// # Examples
+///
+/// ```
+/// use std::fs::File;
+/// use mp_ipc::{Error, Fd, Message, decode, encode};
+///
+/// let message = encode(&Fd::from(File::open("/dev/null").unwrap())).unwrap();
+/// assert_eq!((message.bytes.len(), message.fds.len()), (1, 1));
+/// let without = Message::from_bytes(message.bytes);
+/// assert!(matches!(decode::<Fd>(without), Err(Error::Handle(_))), "the number alone is nothing");
+/// ```
 #[derive(Debug, Default)]
 pub struct Message {
     /// The value, encoded.
@@ -39,6 +52,13 @@ impl Message {
 /// ```
 /// let message = mp_ipc::encode(&(1u8, "one")).unwrap();
 /// assert_eq!(mp_ipc::decode::<(u8, String)>(message).unwrap(), (1, "one".to_string()));
+///
+/// let poisoned = std::sync::Mutex::new(1);
+/// let _ = std::panic::catch_unwind(|| {
+///     let _guard = poisoned.lock().unwrap();
+///     panic!("with the lock held");
+/// });
+/// assert!(matches!(mp_ipc::encode(&poisoned), Err(mp_ipc::Error::Encode(_))));
 /// ```
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Message, Error> {
     let mut bytes = Vec::new();
@@ -116,11 +136,12 @@ pub(crate) fn with_scratch<R>(act: impl FnOnce(&mut Vec<u8>) -> R) -> R {
 /// Reads a value from a message, all of whose bytes it must use.
 ///
 /// Bytes that are no such value are an error and nothing else: they cannot make this process
-/// execute, panic or allocate more than a few times their own length.
+/// execute, panic, allocate more than a few times their own length, or go on for long.
 ///
 /// # Errors
 ///
-/// [`Error::Decode`] when the bytes do not fit the type; [`Error::Handle`] when a handle's
+/// [`Error::Decode`] when the bytes do not fit the type, or when more than 65,536 elements of
+/// lists and maps in it take no bytes, as those of `Vec<()>`; [`Error::Handle`] when a handle's
 /// descriptor did not come with them.
 ///
 /// # Examples
@@ -132,6 +153,8 @@ pub(crate) fn with_scratch<R>(act: impl FnOnce(&mut Vec<u8>) -> R) -> R {
 /// assert!(matches!(mp_ipc::decode::<u8>(message), Err(Error::Decode(_))), "one byte is left");
 /// let garbage = Message::from_bytes(vec![0xff; 4]);
 /// assert!(matches!(mp_ipc::decode::<String>(garbage), Err(Error::Decode(_))));
+/// let forever = mp_ipc::encode(&u64::MAX).unwrap();
+/// assert!(matches!(mp_ipc::decode::<Vec<()>>(forever), Err(Error::Decode(_))));
 /// ```
 pub fn decode<T: DeserializeOwned>(message: Message) -> Result<T, Error> {
     let Message { bytes, fds } = message;
@@ -147,20 +170,35 @@ pub(crate) fn decode_from<T: DeserializeOwned>(
     // As in `encode_short`: if it fails, the rest finds out why.
     if fds.is_empty()
         && fd_table::is_idle()
-        && let Ok((value, [])) = postcard::take_from_bytes(bytes)
+        && let Ok((value, [])) = take_from(bytes, &Budget::of(bytes.len()))
     {
         return Ok(value);
     }
     decode_supplied(bytes, fds)
 }
 
+/// A value from the start of `bytes`, and the rest of them.
+#[inline]
+fn take_from<'a, T: DeserializeOwned>(
+    bytes: &'a [u8],
+    budget: &Budget,
+) -> Result<(T, &'a [u8]), postcard::Error> {
+    let mut deserializer = postcard::Deserializer::from_bytes(bytes);
+    let value = T::deserialize(Counted::new(&mut deserializer, budget))?;
+    Ok((value, deserializer.finalize()?))
+}
+
 #[cold]
 fn decode_supplied<T: DeserializeOwned>(bytes: &[u8], fds: Vec<OwnedFd>) -> Result<T, Error> {
-    fd_table::supply(fds, || match postcard::take_from_bytes(bytes) {
+    let budget = Budget::of(bytes.len());
+    fd_table::supply(fds, || match take_from(bytes, &budget) {
         Ok((value, [])) => Ok(value),
         Ok((_, rest)) => Err(Error::Decode(format!("{} bytes are left over", rest.len()))),
         Err(error) => Err(match fd_table::failure() {
             Some(cause) => Error::Handle(cause),
+            None if budget.is_overdrawn() => {
+                Error::Decode(format!("more than {FREE} of its elements take no bytes"))
+            }
             None => Error::Decode(error.to_string()),
         }),
     })

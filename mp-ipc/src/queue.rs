@@ -8,12 +8,13 @@ use mp_sys::Deadline;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::byte_queue::{BYTES, Taken};
+use crate::byte_get::Taken;
+use crate::byte_queue::BYTES;
 use crate::message::{decode_from, encode_short, with_encoded, with_scratch};
 use crate::raw::fast::SHORT;
 use crate::raw::owner::Owner;
 use crate::raw::ring::Patience;
-use crate::{ByteQueue, Error, Lease};
+use crate::{ByteQueue, Error, PutError};
 
 /// A bounded queue between any number of producers and consumers, in any number of processes.
 ///
@@ -37,9 +38,9 @@ use crate::{ByteQueue, Error, Lease};
 ///   the item is out of the queue, which is at one instant before `get` returns, it lives and
 ///   dies with the consumer. Nothing is delivered twice.
 /// - [`get_lease`](Queue::get_lease) closes that window: the item comes back to the queue if its
-///   consumer dies before it says [`ack`](Lease::ack). A consumer that dies between its work and
-///   `ack` has done the work, and it will be done again: at least once, where `get` is at most
-///   once.
+///   consumer dies before it says [`ack`](crate::Lease::ack). A consumer that dies between its
+///   work and `ack` has done the work, and it will be done again: at least once, where `get` is
+///   at most once.
 ///
 /// Nobody else is harmed: whoever dies, at any instruction, the others go on.
 ///
@@ -70,52 +71,6 @@ pub struct Queue<T> {
     _items: PhantomData<fn(T) -> T>,
 }
 
-/// A value that could not be put, and why.
-#[derive(thiserror::Error)]
-#[error("{error}")]
-pub struct PutError<V> {
-    value: V,
-    #[source]
-    error: Error,
-}
-
-impl<V> PutError<V> {
-    pub(crate) fn new(value: V, error: Error) -> PutError<V> {
-        PutError { value, error }
-    }
-
-    pub(crate) fn map<W>(self, other: impl FnOnce(V) -> W) -> PutError<W> {
-        PutError { value: other(self.value), error: self.error }
-    }
-
-    /// Why.
-    pub fn error(&self) -> &Error {
-        &self.error
-    }
-
-    /// The value.
-    pub fn into_value(self) -> V {
-        self.value
-    }
-
-    /// Both.
-    pub fn into_parts(self) -> (V, Error) {
-        (self.value, self.error)
-    }
-}
-
-impl<V> fmt::Debug for PutError<V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("PutError").field(&self.error).finish()
-    }
-}
-
-impl<V> From<PutError<V>> for Error {
-    fn from(failed: PutError<V>) -> Error {
-        failed.error
-    }
-}
-
 impl<T> Queue<T> {
     /// Makes a queue of at most `maxsize` items; 0 is "as many as fit into 128 KiB".
     ///
@@ -132,6 +87,26 @@ impl<T> Queue<T> {
     /// # Errors
     ///
     /// As [`new`](Queue::new).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mp_ipc::{Error, Queue};
+    ///
+    /// let queue = Queue::with_capacity(2, 5_000)?;
+    /// assert_eq!((queue.maxsize(), queue.capacity()), (Some(2), 8192));
+    /// queue.put_many([1, 2])?;
+    /// assert!(queue.is_full() && queue.len() == 2);
+    /// let late = queue.put_timeout(3, Duration::from_millis(1)).unwrap_err();
+    /// assert!(matches!(late.into_parts(), (3, Error::TimedOut)));
+    ///
+    /// assert_eq!((queue.try_get()?, queue.try_get()?), (1, 2));
+    /// assert!(queue.is_empty() && matches!(queue.try_get(), Err(Error::Empty)));
+    /// queue.close();
+    /// assert!(queue.is_closed());
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn with_capacity(maxsize: usize, bytes: usize) -> Result<Queue<T>, Error> {
         let bytes = ByteQueue::create(maxsize, bytes, mp_shm::type_hash::<Queue<T>>())?;
         Ok(Queue { bytes, _items: PhantomData })
@@ -140,12 +115,20 @@ impl<T> Queue<T> {
     /// How many items wait to be taken: the exact number at one instant of the call.
     ///
     /// Python: `Queue.qsize()`.
+    ///
+    /// # Blocking
+    ///
+    /// As [`ByteQueue::len`].
     #[doc(alias = "qsize")]
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
 
     /// Whether nothing waits to be taken. Python: `Queue.empty()`.
+    ///
+    /// # Blocking
+    ///
+    /// As [`ByteQueue::len`].
     #[doc(alias = "empty")]
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
@@ -197,8 +180,9 @@ impl<T: Serialize> Queue<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`]; [`Error::Encode`] or [`Error::Handle`] when the value cannot be
-    /// written. The value comes back.
+    /// [`Error::Closed`]; [`Error::Encode`], [`Error::Handle`] or [`Error::TooManyHandles`] when
+    /// the value cannot be written; [`Error::Memory`] when there is no memory for a long one;
+    /// [`Error::Protocol`] when a process has broken the queue's memory. The value comes back.
     pub fn put(&self, value: T) -> Result<(), PutError<T>> {
         self.put_with(value, Patience::Until(None))
     }
@@ -237,7 +221,7 @@ impl<T: Serialize> Queue<T> {
             return Ok(());
         }
         let put = with_encoded(&value, |bytes, fds| self.bytes.put_any(bytes, fds, patience));
-        put.map_err(|error| PutError { value, error })
+        put.map_err(|error| PutError::new(value, error))
     }
 }
 
@@ -254,7 +238,8 @@ impl<T: DeserializeOwned> Queue<T> {
     ///
     /// [`Error::Closed`] when the queue is closed and empty; [`Error::Decode`] when the item is
     /// no `T`, which then is gone; [`Error::Os`] when its handles need more descriptors than this
-    /// process may open, and then it stays.
+    /// process may open, and then it stays; [`Error::Protocol`] when a process has broken the
+    /// queue's memory.
     pub fn get(&self) -> Result<T, Error> {
         self.get_with(Patience::Until(None))
     }
@@ -296,64 +281,6 @@ impl<T: DeserializeOwned> Queue<T> {
         self.get_with(Patience::Until(Some(Deadline::after(timeout))))
     }
 
-    /// Takes the next item out on approval: it comes back to the queue unless it is
-    /// [acknowledged](Lease::ack), also if this process dies.
-    ///
-    /// # Blocking
-    ///
-    /// As [`get`](Queue::get).
-    ///
-    /// # Errors
-    ///
-    /// As [`get`](Queue::get), and [`Error::TooManyHolders`].
-    pub fn get_lease(&self) -> Result<Lease<T>, Error> {
-        self.lease_with(Patience::Until(None))
-    }
-
-    /// As [`get_lease`](Queue::get_lease), if there is an item at once.
-    ///
-    /// # Errors
-    ///
-    /// As [`try_get`](Queue::try_get), and [`Error::TooManyHolders`].
-    pub fn try_get_lease(&self) -> Result<Lease<T>, Error> {
-        self.lease_with(Patience::Try)
-    }
-
-    /// As [`get_lease`](Queue::get_lease), waiting no longer than `timeout`.
-    ///
-    /// # Blocking
-    ///
-    /// As [`get_timeout`](Queue::get_timeout).
-    ///
-    /// # Errors
-    ///
-    /// As [`get_timeout`](Queue::get_timeout), and [`Error::TooManyHolders`].
-    pub fn get_lease_timeout(&self, timeout: Duration) -> Result<Lease<T>, Error> {
-        self.lease_with(Patience::Until(Some(Deadline::after(timeout))))
-    }
-
-    /// The items as they come, until the queue is closed and empty.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use mp_ipc::Queue;
-    ///
-    /// let queue = Queue::new(0)?;
-    /// queue.put_many([1, 2, 3])?;
-    /// queue.close();
-    /// assert_eq!(queue.iter().sum::<Result<u32, _>>()?, 6);
-    /// # Ok::<(), mp_ipc::Error>(())
-    /// ```
-    pub fn iter(&self) -> Iter<'_, T> {
-        Iter { queue: self }
-    }
-
-    /// The items that are there, until none is.
-    pub fn drain(&self) -> Drain<'_, T> {
-        Drain { queue: self }
-    }
-
     #[inline]
     fn get_with(&self, patience: Patience) -> Result<T, Error> {
         let mut short = [0; SHORT];
@@ -361,12 +288,6 @@ impl<T: DeserializeOwned> Queue<T> {
             return decode_from(&short[..len], Vec::new());
         }
         self.take(None, patience).map(|(value, _)| value)
-    }
-
-    fn lease_with(&self, patience: Patience) -> Result<Lease<T>, Error> {
-        let owner = Owner::current();
-        let (value, taken) = self.take(Some(owner), patience)?;
-        Ok(Lease::new(value, self.clone(), owner, &taken))
     }
 
     #[cold]
@@ -388,49 +309,6 @@ impl<T: DeserializeOwned> Queue<T> {
                 (Err(error), None) => Err(error),
             }
         })
-    }
-}
-
-/// Iterator of [`Queue::iter`].
-#[derive(Debug)]
-pub struct Iter<'a, T> {
-    queue: &'a Queue<T>,
-}
-
-impl<T: DeserializeOwned> Iterator for Iter<'_, T> {
-    type Item = Result<T, Error>;
-
-    fn next(&mut self) -> Option<Result<T, Error>> {
-        match self.queue.get() {
-            Err(Error::Closed) => None,
-            got => Some(got),
-        }
-    }
-}
-
-impl<'a, T: DeserializeOwned> IntoIterator for &'a Queue<T> {
-    type Item = Result<T, Error>;
-    type IntoIter = Iter<'a, T>;
-
-    fn into_iter(self) -> Iter<'a, T> {
-        self.iter()
-    }
-}
-
-/// Iterator of [`Queue::drain`].
-#[derive(Debug)]
-pub struct Drain<'a, T> {
-    queue: &'a Queue<T>,
-}
-
-impl<T: DeserializeOwned> Iterator for Drain<'_, T> {
-    type Item = Result<T, Error>;
-
-    fn next(&mut self) -> Option<Result<T, Error>> {
-        match self.queue.try_get() {
-            Err(Error::Closed | Error::Empty) => None,
-            got => Some(got),
-        }
     }
 }
 

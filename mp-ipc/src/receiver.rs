@@ -14,6 +14,16 @@ use crate::{Error, Wire, decode};
 
 /// The end of a channel that values come out of. A handle, as is
 /// [`Connection`](crate::Connection).
+///
+/// # Examples
+///
+/// ```
+/// let (sender, receiver) = mp_ipc::simplex().unwrap();
+/// (1..=3).for_each(|number| sender.send(&number).unwrap());
+/// drop(sender);
+/// let numbers: Result<Vec<u32>, _> = (&receiver).collect();
+/// assert_eq!(numbers.unwrap(), [1, 2, 3], "until the sender is gone");
+/// ```
 pub struct Receiver<T> {
     wire: Arc<Wire>,
     marker: PhantomData<fn() -> T>,
@@ -140,9 +150,10 @@ impl<T: DeserializeOwned> Receiver<T> {
     ///
     /// # Errors
     ///
-    /// Those two; [`Error::Decode`] when what came is not a `T` (the next message is whole
-    /// again); [`Error::TooBig`] when it is longer than the [limit](Receiver::set_limit), in
-    /// which case it stays.
+    /// Those two; [`Error::Protocol`] when what came is no message; [`Error::Decode`] when it is
+    /// not a `T`, and [`Error::Handle`] when a handle of it has not come (the next message is
+    /// whole again); [`Error::TooBig`] when it is longer than the
+    /// [limit](Receiver::set_limit), in which case it stays.
     ///
     /// # Examples
     ///
@@ -163,6 +174,19 @@ impl<T: DeserializeOwned> Receiver<T> {
     ///
     /// As [`recv`](Receiver::recv); [`Error::Empty`] when no whole message is there. What has
     /// come of one is kept.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mp_ipc::Error;
+    ///
+    /// let (sender, receiver) = mp_ipc::simplex::<u32>().unwrap();
+    /// assert!(matches!(receiver.try_recv(), Err(Error::Empty)));
+    /// sender.send(&1).unwrap();
+    /// assert_eq!(receiver.try_recv().unwrap(), 1);
+    /// drop(sender);
+    /// assert!(matches!(receiver.try_recv(), Err(Error::Closed)));
+    /// ```
     pub fn try_recv(&self) -> Result<T, Error> {
         self.recv_until(Some(Deadline::now())).map_err(|error| match error {
             Error::TimedOut => Error::Empty,

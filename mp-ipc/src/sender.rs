@@ -13,6 +13,23 @@ use crate::message::with_encoded;
 use crate::{Error, Wire};
 
 /// The end of a channel that values go into. A handle, as is [`Connection`](crate::Connection).
+///
+/// # Examples
+///
+/// ```
+/// use mp_ipc::{Error, Sender, simplex};
+///
+/// // A sender that travels through another one.
+/// let (outer, carrier) = simplex::<Sender<u8>>().unwrap();
+/// let (sender, receiver) = simplex::<u8>().unwrap();
+/// outer.send(&sender).unwrap();
+/// let same = carrier.recv().unwrap();
+/// same.send(&1).unwrap();
+/// sender.send_bytes(b"two").unwrap();
+/// assert_eq!((receiver.recv().unwrap(), receiver.recv_bytes().unwrap()), (1, b"two".to_vec()));
+/// drop(receiver);
+/// assert!(matches!(same.send_bytes(b""), Err(Error::Closed)));
+/// ```
 pub struct Sender<T> {
     wire: Arc<Wire>,
     marker: PhantomData<fn(T)>,

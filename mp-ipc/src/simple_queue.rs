@@ -22,6 +22,7 @@ use crate::{Error, PutError, Queue};
 /// assert_eq!(queue.get()?, 1);
 /// queue.close();
 /// assert!(queue.put(2).is_err(), "closed for everybody");
+/// assert!(matches!(queue.get(), Err(mp_ipc::Error::Closed)), "and empty");
 /// # Ok::<(), mp_ipc::Error>(())
 /// ```
 #[derive(Serialize, Deserialize)]
@@ -41,6 +42,10 @@ impl<T> SimpleQueue<T> {
     }
 
     /// Whether nothing waits to be taken.
+    ///
+    /// # Blocking
+    ///
+    /// As [`ByteQueue::len`](crate::ByteQueue::len).
     #[doc(alias = "empty")]
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()

@@ -75,7 +75,26 @@ impl Wire {
     ///
     /// [`Error::TimedOut`] when nothing of the message has gone by the deadline,
     /// [`Error::Unfinished`] when a part has: the rest stays here and goes before the next
-    /// message. [`Error::NoHandles`] for descriptors over TCP.
+    /// message. [`Error::NoHandles`] for descriptors over TCP, [`Error::Closed`] when the peer is
+    /// gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mp_ipc::{Deadline, Error, Message, Wire};
+    ///
+    /// let (here, there) = Wire::pair().unwrap();
+    /// let long = Message::from_bytes(vec![7; 1_000_000]);
+    /// let sent = here.send(&long, Some(Deadline::now()));
+    /// assert!(matches!(sent, Err(Error::Unfinished)), "as much as there was room for");
+    /// assert!(there.poll(None).unwrap());
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(|| here.flush(None).unwrap());
+    ///     assert_eq!(there.recv(None).unwrap().bytes, long.bytes);
+    /// });
+    /// drop(there);
+    /// assert!(matches!(here.send_parts(b"more", &[], None), Err(Error::Closed)));
+    /// ```
     pub fn send(&self, message: &Message, deadline: Option<Deadline>) -> Result<(), Error> {
         self.send_parts(&message.bytes, &message.fds, deadline)
     }
@@ -138,9 +157,11 @@ impl Wire {
     ///
     /// # Errors
     ///
-    /// [`Error::TimedOut`]: what has come of a message stays here and counts for the next call.
-    /// [`Error::TooBig`]: the message stays, too. [`Error::Os`] with [`Errno::MFILE`]: the
-    /// message's descriptors could not be opened, and it is gone; the next is whole.
+    /// [`Error::Closed`] and [`Error::Truncated`], as said; [`Error::Protocol`] when what came is
+    /// no frame. [`Error::TimedOut`]: what has come of a message stays here and counts for the
+    /// next call. [`Error::TooBig`]: the message stays, too. [`Error::Os`] with
+    /// [`Errno::MFILE`]: the message's descriptors could not be opened, and it is gone; the next
+    /// is whole.
     ///
     /// # Examples
     ///
@@ -191,6 +212,20 @@ impl Wire {
     /// Sets the longest message that this end is ready to receive.
     ///
     /// Memory is taken as bytes arrive, never for a length that is only announced.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mp_ipc::{Error, Wire};
+    ///
+    /// let (here, there) = Wire::pair().unwrap();
+    /// assert_eq!(there.limit(), 1 << 40);
+    /// there.set_limit(4);
+    /// here.send_parts(b"five!", &[], None).unwrap();
+    /// assert!(matches!(there.recv(None), Err(Error::TooBig { len: 5, max: 4 })));
+    /// there.set_limit(5);
+    /// assert_eq!(there.recv(None).unwrap().bytes, b"five!", "it has stayed");
+    /// ```
     pub fn set_limit(&self, len: u64) {
         // Relaxed: the limit guards nothing but itself.
         self.limit.store(len, Ordering::Relaxed);

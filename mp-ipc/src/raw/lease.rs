@@ -91,7 +91,7 @@ impl Getting<'_> {
 
     /// Moves the head over what is done with. If nothing is left, the queue leases no more.
     fn sweep(&mut self) -> Result<(), Error> {
-        let next = Cursor::of(self.ring.header.next.load(Ordering::Relaxed));
+        let next = self.end_of_leased()?;
         while self.head != next {
             let record = self.ring.record(self.head, next)?;
             if record.state & DONE == 0 {
@@ -108,15 +108,30 @@ impl Getting<'_> {
         Ok(())
     }
 
+    /// Where the delivered records end.
+    fn end_of_leased(&self) -> Result<Cursor, Error> {
+        let next = Cursor::of(self.ring.header.next.load(Ordering::Relaxed));
+        if next.units_since(self.head) > self.ring.units() {
+            return Err(Error::Protocol("the queue's leases reach further than its ring"));
+        }
+        Ok(next)
+    }
+
+    /// Looks whether there is really nothing to deliver, for one who is about to wait. Otherwise
+    /// it would wake at once, again and again.
+    pub(crate) fn check_no_news(&self) -> Result<(), Error> {
+        if !self.leasing && self.ring.header.returned.load(Ordering::Relaxed) != 0 {
+            return Err(Error::Protocol("the queue has items that came back from no lease"));
+        }
+        Ok(())
+    }
+
     /// The first delivered record that is `wanted`.
     fn find(&self, mut wanted: impl FnMut(&Record) -> bool) -> Result<Option<Record>, Error> {
         if !self.leasing {
             return Ok(None);
         }
-        let next = Cursor::of(self.ring.header.next.load(Ordering::Relaxed));
-        if next.units_since(self.head) > self.ring.units() {
-            return Err(Error::Protocol("the queue's leases reach further than its ring"));
-        }
+        let next = self.end_of_leased()?;
         let mut at = self.head;
         while at != next {
             let record = self.ring.record(at, next)?;

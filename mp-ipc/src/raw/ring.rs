@@ -328,6 +328,16 @@ pub(crate) enum Patience {
     Until(Option<Deadline>),
 }
 
+impl Patience {
+    /// What to report when it is at its end.
+    pub(crate) fn over(self, at_once: Error) -> Error {
+        match self {
+            Patience::Try => at_once,
+            Patience::Until(_) => Error::TimedOut,
+        }
+    }
+}
+
 /// A lock that is held until this is dropped.
 ///
 /// That the last holder died needs no care: whatever it did is either committed or not there.

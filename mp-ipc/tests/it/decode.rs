@@ -1,6 +1,7 @@
 //! Every decoder takes arbitrary bytes.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use mp_ipc::{Address, Connection, Error, Fd, Key, Listener, Message, Sender, decode, encode};
 use proptest::prelude::*;
@@ -51,6 +52,7 @@ proptest! {
             let _ = decode::<T>(Message { bytes: bytes.to_vec(), fds });
         }
         attempt::<Shape>(&bytes, fds);
+        attempt::<Vec<Vec<()>>>(&bytes, fds);
         attempt::<(String, Vec<Option<f64>>, [u32; 3])>(&bytes, fds);
         attempt::<Vec<Fd>>(&bytes, fds);
         attempt::<(Connection<u8>, Sender<u8>)>(&bytes, fds);
@@ -66,4 +68,43 @@ fn the_cause_of_a_failure_is_named() {
     assert_eq!(error.to_string(), "the message refers to descriptor 3, which did not come with it");
     let error = decode::<u8>(Message::from_bytes(vec![1, 2, 3])).unwrap_err();
     assert_eq!(error.to_string(), "the message does not hold such a value: 2 bytes are left over");
+}
+
+/// Fields that are not written take no bytes, and memory all the same.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Unwritten {
+    #[serde(skip)]
+    room: [u64; 4],
+}
+
+#[test]
+fn elements_without_bytes_are_counted() {
+    fn hostile<T: for<'de> Deserialize<'de>>(value: &impl Serialize) {
+        let bytes = encode(value).unwrap();
+        let begin = Instant::now();
+        let Err(error) = decode::<T>(bytes) else { panic!("it has been decoded") };
+        assert!(error.to_string().ends_with("elements take no bytes"), "{error}");
+        assert!(begin.elapsed() < Duration::from_secs(5));
+    }
+    hostile::<Vec<()>>(&u64::MAX);
+    hostile::<Vec<Unwritten>>(&u64::MAX);
+    hostile::<BTreeMap<(), ()>>(&u64::MAX);
+    hostile::<(u8, Option<Box<[[(); 3]]>>)>(&(1_u8, Some(u64::MAX)));
+    // Each of the lists is shorter than the message, and together they are its square.
+    let lists = vec![60_000_u32; 60_000];
+    hostile::<Vec<Vec<()>>>(&lists);
+    hostile::<Vec<Result<Vec<Unwritten>, ()>>>(&vec![Ok::<_, ()>(60_000_u32); 60_000]);
+}
+
+#[test]
+fn honest_elements_without_bytes_come_back() {
+    let value = (vec![(); 65_000], vec![vec![Unwritten::default()]; 20], vec![[(); 3]; 500]);
+    assert_eq!(
+        decode::<(Vec<()>, Vec<Vec<Unwritten>>, _)>(encode(&value).unwrap()).unwrap(),
+        value
+    );
+    let lists = vec![vec![Some(0_u8); 3]; 300_000];
+    assert_eq!(decode::<Vec<Vec<Option<u8>>>>(encode(&lists).unwrap()).unwrap(), lists);
+    let map: BTreeMap<u32, Vec<String>> = (0..100_000).map(|key| (key, vec![])).collect();
+    assert_eq!(decode::<BTreeMap<u32, Vec<String>>>(encode(&map).unwrap()).unwrap(), map);
 }

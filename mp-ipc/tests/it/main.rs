@@ -1,5 +1,6 @@
 //! What mp-ipc promises within one process.
 
+mod broken_ring;
 mod connection;
 mod decode;
 mod examples;

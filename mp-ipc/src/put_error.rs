@@ -1,0 +1,67 @@
+//! What a put that fails gives back.
+
+use std::fmt;
+
+use crate::Error;
+
+/// A value that could not be put, and why.
+///
+/// It becomes an [`Error`] where the value is of no interest, as with `?`.
+///
+/// # Examples
+///
+/// ```
+/// use mp_ipc::{Error, Queue};
+///
+/// let queue = Queue::new(1)?;
+/// queue.put("one".to_string())?;
+/// let failed = queue.try_put("two".to_string()).unwrap_err();
+/// assert!(matches!(failed.error(), Error::Full));
+/// let (value, error) = failed.into_parts();
+/// assert_eq!((value.as_str(), error.to_string().as_str()), ("two", "there is no room to send"));
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(thiserror::Error)]
+#[error("{error}")]
+pub struct PutError<V> {
+    value: V,
+    #[source]
+    error: Error,
+}
+
+impl<V> PutError<V> {
+    pub(crate) fn new(value: V, error: Error) -> PutError<V> {
+        PutError { value, error }
+    }
+
+    pub(crate) fn map<W>(self, other: impl FnOnce(V) -> W) -> PutError<W> {
+        PutError { value: other(self.value), error: self.error }
+    }
+
+    /// Why.
+    pub fn error(&self) -> &Error {
+        &self.error
+    }
+
+    /// The value.
+    pub fn into_value(self) -> V {
+        self.value
+    }
+
+    /// Both.
+    pub fn into_parts(self) -> (V, Error) {
+        (self.value, self.error)
+    }
+}
+
+impl<V> fmt::Debug for PutError<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PutError").field(&self.error).finish()
+    }
+}
+
+impl<V> From<PutError<V>> for Error {
+    fn from(failed: PutError<V>) -> Error {
+        failed.error
+    }
+}
