@@ -62,7 +62,7 @@ pub enum Choice {
 }
 
 /// What a sample tries at the least, however slow the machine.
-pub const SAMPLE_MIN: usize = 8;
+pub const SAMPLE_MIN: usize = 3;
 
 /// What was found.
 #[derive(Debug, Default)]

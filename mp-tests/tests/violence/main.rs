@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use mp_tests::step::{Choice, Fate, Report, Scene, run};
 
 /// How long a sample of one operation takes.
-const BUDGET: Duration = Duration::from_millis(700);
+const BUDGET: Duration = Duration::from_millis(500);
 
 /// An operation in a small world.
 #[derive(Clone, Copy)]
