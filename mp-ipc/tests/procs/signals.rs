@@ -64,7 +64,7 @@ fn interruptions_are_invisible() {
         here.send(&big).unwrap();
         assert!(here.recv().unwrap() == big);
     }
-    let server: Connection<u8> = listener.accept().unwrap();
+    let server: Connection<u8> = listener.accept_timeout(Duration::from_secs(20)).unwrap();
     assert_eq!(wait(&[&server as &dyn AsFd], None).unwrap(), [0]);
     assert!(server.poll(slow).unwrap());
     assert_eq!(server.recv().unwrap(), 1);
