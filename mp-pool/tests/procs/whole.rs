@@ -153,5 +153,11 @@ fn descriptors_come_back(kind: Kind) {
     round();
     let before = open();
     (0..5).for_each(|_| round());
-    assert!(open() <= before + 1, "{} descriptors, {before} before", open());
+    // A worker that has just ended keeps its descriptors here until somebody looks for the dead.
+    let end = Instant::now() + Duration::from_secs(10);
+    while open() > before + 1 {
+        assert!(Instant::now() < end, "{} descriptors, {before} before", open());
+        drop(mp_process::active_children());
+        std::thread::yield_now();
+    }
 }
