@@ -59,7 +59,7 @@ pub const ONE: &str = "--one";
 /// Pairs of samples to a line.
 const PAIRS: usize = 7;
 /// A sample that takes longer than this hangs.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Measures ours and `peer` in turn and compares the medians.
 pub fn compare(row: &Row, peer: &Peer) -> Result<Line, String> {
