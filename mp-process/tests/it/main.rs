@@ -3,5 +3,6 @@
 mod chaos;
 mod crowd;
 mod libtest;
+mod properties;
 
 mp_process::init_tests!();
