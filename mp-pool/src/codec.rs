@@ -84,6 +84,13 @@ fn push_as<T: Serialize>(row: &mut Vec<u8>, value: &T, mark: u8) -> Result<(), S
     }
 }
 
+/// Appends bytes as an item.
+pub(crate) fn push_bytes(row: &mut Vec<u8>, bytes: &[u8]) {
+    row.push(LONG);
+    row.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+    row.extend_from_slice(bytes);
+}
+
 /// Takes the next item off the front of `row`; `None` if there is no whole item.
 #[inline]
 pub(crate) fn take<'a>(row: &mut &'a [u8]) -> Option<Item<'a>> {

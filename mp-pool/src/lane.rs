@@ -1,4 +1,5 @@
-//! The lane: the shared memory between a pool and one of its workers.
+//! The lane: the shared memory between a pool and one of its workers. A building block: a
+//! [`Pool`](crate::Pool) has a [`lane()`] for each worker, and a ledger over them all.
 //!
 //! Two byte rings with one writer and one reader each, tasks one way and replies the other. A
 //! frame counts from the moment its writer stores `tail` behind it, and that single store is all
@@ -17,6 +18,8 @@
 //! position modulo the capacity, a power of two.
 
 use std::sync::atomic::{AtomicU32, AtomicU64};
+
+pub use crate::sides::{Fate, PoolSide, Reply, Ticket, WorkerSide, lane};
 
 use mp_shm::{Error, Kind, Placed, Region, Window};
 

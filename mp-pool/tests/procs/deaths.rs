@@ -7,7 +7,7 @@ use mp_pool::{Error, ExitStatus, Pool, TaskError};
 
 use crate::calls::{nap, square};
 use crate::life::wait_until;
-use crate::{Case, Kind, LONG};
+use crate::{Case, Kind, LONG, Random, race_time};
 
 pub(crate) const CASES: &[Case] = &[
     ("killed_in_a_task", killed_in_a_task),
@@ -151,33 +151,26 @@ fn restart_limit(kind: Kind) {
 /// Kills random workers while tasks of all kinds run. Every task ends exactly once, and only
 /// those fail that a worker had begun when it was killed.
 fn random_kills(kind: Kind) {
-    let seconds = std::env::var("MP_RACE_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(1);
     let goal: u64 = std::env::var("MP_KILLS").ok().and_then(|s| s.parse().ok()).unwrap_or(u64::MAX);
     let pool = kind.pool(3);
     let start = Instant::now();
-    let (mut kills, mut tasks, mut failed, mut seed) = (0u64, 0u64, 0u64, 0x2545_f491_u64);
-    let mut random = move || {
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        seed
-    };
-    while start.elapsed() < Duration::from_secs(seconds) && kills < goal {
-        let chunk = [1, 1, 3, 50][random() as usize % 4];
+    let (mut kills, mut tasks, mut failed, mut random) = (0u64, 0u64, 0u64, Random::new(0));
+    while start.elapsed() < race_time() && kills < goal {
+        let chunk = [1, 1, 3, 50][random.below(4) as usize];
         let len = 200;
         let maps = [0, 1].map(|_| pool.with().chunk(chunk).map_async(square, 0..len).unwrap());
         let results: Vec<_> = (0..len).map(|x| pool.apply_async(square, x).unwrap()).collect();
         let mut round = 0;
-        for _ in 0..1 + random() % 4 {
+        for _ in 0..1 + random.below(4) {
             let workers = pool.stats().workers;
             if !workers.is_empty()
-                && let Some(pid) = workers[random() as usize % workers.len()].pid
+                && let Some(pid) = workers[random.below(workers.len() as u64) as usize].pid
             {
                 kill(pid, 9);
                 kills += 1;
                 round += 1;
             }
-            std::thread::sleep(Duration::from_micros(random() % 2_000));
+            std::thread::sleep(Duration::from_micros(random.below(2_000)));
         }
         let mut lost = 0;
         for (x, result) in (0..).zip(results) {

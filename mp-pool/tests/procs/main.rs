@@ -3,6 +3,7 @@
 
 mod calls;
 mod deaths;
+mod lane;
 mod life;
 mod model;
 mod whole;
@@ -56,6 +57,29 @@ impl Kind {
 /// No test waits longer than this for one result.
 pub(crate) const LONG: Duration = Duration::from_secs(20);
 
+/// How long a race is run.
+pub(crate) fn race_time() -> Duration {
+    let seconds = std::env::var("MP_RACE_SECONDS").ok().and_then(|s| s.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(1))
+}
+
+/// Numbers that look random, the same in every run.
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Random {
+        Random(seed << 32 | 0x2545_f491)
+    }
+
+    /// A number less than `limit`.
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
 /// One row of the table.
 pub(crate) type Case = (&'static str, fn(Kind));
 
@@ -69,7 +93,7 @@ fn main() {
     for kind in [Kind::Fork, Kind::Spawn, Kind::ForkServer, Kind::Threads] {
         let everywhere = calls::CASES.iter().chain(life::CASES).chain(model::CASES);
         let in_processes = deaths::CASES.iter().filter(|_| kind != Kind::Threads);
-        let once = whole::CASES.iter().filter(|_| kind == Kind::ForkServer);
+        let once = whole::CASES.iter().chain(lane::CASES).filter(|_| kind == Kind::ForkServer);
         for (name, case) in everywhere.chain(in_processes).chain(once) {
             let run = move || {
                 // A hang is a failure of this test, not of the whole run.

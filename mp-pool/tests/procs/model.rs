@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
 
 use crate::calls::{nap, square};
-use crate::{Case, Kind, LONG};
+use crate::{Case, Kind, LONG, race_time};
 
 pub(crate) const CASES: &[Case] = &[("sequences_against_a_model", sequences_against_a_model)];
 
@@ -61,9 +61,8 @@ enum Call {
 }
 
 fn sequences_against_a_model(kind: Kind) {
-    let seconds = std::env::var("MP_RACE_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(1);
     let failure_persistence = Some(Box::new(FileFailurePersistence::Off) as _);
-    let config = Config { cases: 6 * seconds, failure_persistence, ..Config::default() };
+    let config = Config { cases: 6 * race_time().as_secs() as u32, failure_persistence, ..Config::default() };
     let strategy = (prop::collection::vec(act(), 1..40), prop::option::of(1..5u64), 0..3u8);
     let outcome = TestRunner::new(config).run(&strategy, |(acts, recycle, end)| {
         play(kind, acts, recycle, end);
