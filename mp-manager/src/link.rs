@@ -124,11 +124,16 @@ impl Drop for Link {
     }
 }
 
-fn gone(op: &'static str, errno: Errno) -> Error {
+/// What the kernel says of a connection whose other side is gone, or cannot be reached.
+pub(crate) fn gone(op: &'static str, errno: Errno) -> Error {
     match errno {
-        Errno::PIPE | Errno::CONNRESET | Errno::TIMEDOUT | Errno::HOSTUNREACH => {
-            Error::Disconnected
-        }
+        Errno::PIPE
+        | Errno::CONNRESET
+        | Errno::CONNREFUSED
+        | Errno::NOENT
+        | Errno::TIMEDOUT
+        | Errno::HOSTUNREACH
+        | Errno::NETUNREACH => Error::Disconnected,
         errno => Error::Os { op, errno },
     }
 }

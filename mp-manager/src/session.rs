@@ -14,7 +14,7 @@ use mp_ipc::{Address, Key};
 use mp_sys::socket::SendFlags;
 use parking_lot::Mutex;
 
-use crate::link::{Link, Welcome};
+use crate::link::{Link, Welcome, gone};
 use crate::protocol::{ObjectId, Reply, Request, Token};
 use crate::{Error, door};
 
@@ -178,8 +178,14 @@ impl Session {
             links.borrow_mut().retain(|cached| cached.session.strong_count() > 0);
         });
         let token = self.own()?;
-        let (link, welcome) = Link::hello(self.route.open(false)?, Some(token)).map_err(lost)?;
+        let (link, welcome) = self.reach(Some(token))?;
         if welcome.server == self.server { Ok(link) } else { Err(Error::Disconnected) }
+    }
+
+    /// A connection to the server that was there before: as an anchor, or with its token.
+    fn reach(&self, token: Option<Token>) -> Result<(Link, Welcome), Error> {
+        let fd = self.route.open(token.is_none()).map_err(lost)?;
+        Link::hello(fd, token).map_err(lost)
     }
 
     /// Makes sure that the session is this process's own; its token.
@@ -191,7 +197,7 @@ impl Session {
         if state.pid == std::process::id() {
             return Ok(state.token);
         }
-        let (mut anchor, welcome) = Link::hello(self.route.open(true)?, None).map_err(lost)?;
+        let (mut anchor, welcome) = self.reach(None)?;
         if welcome.server != self.server {
             return Err(Error::Disconnected);
         }
@@ -240,9 +246,8 @@ impl Drop for Session {
 /// A server that is not there any more is one that is gone.
 fn lost(error: Error) -> Error {
     match error {
-        Error::Ipc(mp_ipc::Error::Os { .. } | mp_ipc::Error::Closed) | Error::Gone => {
-            Error::Disconnected
-        }
+        Error::Gone | Error::Ipc(mp_ipc::Error::Closed) => Error::Disconnected,
+        Error::Ipc(mp_ipc::Error::Os { op, errno }) => gone(op, errno),
         other => other,
     }
 }

@@ -4,7 +4,6 @@ mod dict;
 mod list;
 mod model;
 mod service;
-mod sync;
 mod types;
 mod world;
 

@@ -50,7 +50,8 @@ fn served() -> (Manager, Address, Key) {
     (manager, address, key)
 }
 
-fn resident(manager: &Manager) -> u64 {
+/// How much memory the server has, in KiB.
+pub(crate) fn resident(manager: &Manager) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", manager.pid().unwrap()));
     let line = status.unwrap().lines().find(|line| line.starts_with("VmRSS")).unwrap().to_owned();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
@@ -62,9 +63,14 @@ fn seconds() -> Duration {
 }
 
 /// The hello of a client, as it stands on the wire.
-fn hello() -> Vec<u8> {
-    // Frame length, the first request, version 1, no token.
-    vec![3, 0, 0, 0, 0, 1, 0]
+pub(crate) fn hello() -> Vec<u8> {
+    // The first request, version 1, no token.
+    frame(&[0, 1, 0])
+}
+
+/// A request with its length before it.
+pub(crate) fn frame(body: &[u8]) -> Vec<u8> {
+    [&(body.len() as u32).to_le_bytes(), body].concat()
 }
 
 fn authenticated() {
@@ -81,9 +87,7 @@ fn authenticated() {
         connections += 1;
         let _ = stream.write_all(&hello());
         for _ in 0..bytes.next() % 40 {
-            let body = bytes.some(60);
-            let mut frame = (body.len() as u32).to_le_bytes().to_vec();
-            frame.extend(body);
+            let mut frame = frame(&bytes.some(60));
             if bytes.next().is_multiple_of(50) {
                 frame = bytes.some(100);
             }

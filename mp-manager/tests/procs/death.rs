@@ -1,44 +1,30 @@
-//! Clients die, and the server dies: the others learn of it, and go on.
+//! Clients die with what they hold and while they wait: the others learn of it, and go on.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
-use libtest_mimic::Trial;
 use mp_manager::{
     Barrier, Condition, Error, Event, JoinableQueue, Lock, LockError, Manager, Queue, RLock,
-    Semaphore, StartMethod,
+    Semaphore,
 };
-use mp_process::{Child, Process};
 
-use crate::{trial, within};
+use crate::Body;
+use crate::crew::{Board, Mode, SHORT, join as join_all, sleep, until};
 
-pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("death::the_next_owner_of_a_lock_is_told", lock),
-        trial("death::one_of_many_waiters_is_told_and_the_others_get_it_clean", waiters),
-        trial("death::a_dead_waiter_is_not_given_the_lock", dead_waiter),
-        trial("death::permits_come_back", permits),
-        trial("death::a_barrier_breaks", barrier),
-        trial("death::an_event_and_a_condition_forget_the_dead", event_and_condition),
-        trial("death::what_was_leased_is_given_out_again", leases),
-        trial("death::join_says_that_a_consumer_died", join),
-        trial("death::a_dead_getter_takes_nothing_with_it", getter),
-        trial("death::the_server_dies_and_all_calls_say_so_at_once", server),
-        trial("death::the_server_ignores_sigint", sigint),
-        trial("death::the_server_dies_with_its_owner", owner),
-        trial("death::a_stopped_client_delays_nobody", stopped),
-    ]
-}
-
-fn child<A>(function: fn(A), args: A) -> Child<()>
-where
-    A: serde::Serialize + serde::de::DeserializeOwned + 'static,
-{
-    Process::new(function, args).method(StartMethod::Fork).start().unwrap()
-}
-
-fn sleep() {
-    std::thread::sleep(Duration::from_secs(60));
-}
+pub(crate) const BODIES: &[Body] = &[
+    ("the_next_owner_of_a_lock_is_told", lock),
+    ("one_of_many_waiters_is_told_and_the_others_get_it_clean", waiters),
+    ("a_dead_waiter_is_not_given_the_lock", dead_waiter),
+    ("who_waits_for_a_condition_is_told_of_a_dead_owner", condition),
+    ("permits_come_back", permits),
+    ("a_barrier_breaks", barrier),
+    ("a_barrier_breaks_when_its_action_dies", action),
+    ("an_event_and_a_condition_forget_the_dead", event_and_condition),
+    ("what_was_leased_is_given_out_again", leases),
+    ("join_says_that_a_consumer_died", join),
+    ("a_dead_getter_takes_nothing_with_it", getter),
+    ("a_dead_putter_leaves_nothing_behind", putter),
+];
 
 fn hold_lock((lock, ready): (RLock, Queue<()>)) {
     let _once = lock.lock().or_else(LockError::recover).unwrap();
@@ -47,14 +33,14 @@ fn hold_lock((lock, ready): (RLock, Queue<()>)) {
     sleep();
 }
 
-fn lock() {
+fn lock(mode: Mode) {
     let manager = Manager::start().unwrap();
     let (lock, ready) = (manager.rlock().unwrap(), manager.queue(0).unwrap());
-    let holder = child(hold_lock, (lock.clone(), ready.clone()));
+    let holder = mode.run(hold_lock, &(lock.clone(), ready.clone()));
     ready.get().unwrap();
     let timed = lock.lock_timeout(Duration::from_millis(20));
     assert!(matches!(timed, Err(LockError::Failed(Error::TimedOut))));
-    holder.kill().unwrap();
+    holder.kill();
     let start = Instant::now();
     assert!(matches!(lock.lock(), Err(LockError::OwnerDied(_))));
     assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
@@ -66,15 +52,16 @@ fn wait_lock((lock, told): (RLock, Queue<bool>)) {
     told.put(died).unwrap();
 }
 
-fn waiters() {
+fn waiters(mode: Mode) {
     let manager = Manager::start().unwrap();
     let (lock, ready) = (manager.rlock().unwrap(), manager.queue(0).unwrap());
     let told: Queue<bool> = manager.queue(0).unwrap();
-    let holder = child(hold_lock, (lock.clone(), ready.clone()));
+    let holder = mode.run(hold_lock, &(lock.clone(), ready.clone()));
     ready.get().unwrap();
-    let waiting: Vec<_> = (0..3).map(|_| child(wait_lock, (lock.clone(), told.clone()))).collect();
-    holder.kill().unwrap();
-    waiting.iter().for_each(|child| child.join().unwrap());
+    let waiting: Vec<_> =
+        (0..3).map(|_| mode.run(wait_lock, &(lock.clone(), told.clone()))).collect();
+    holder.kill();
+    join_all(waiting);
     let mut told = told.get_many(9).unwrap();
     told.sort();
     assert_eq!(told, [false, false, true]);
@@ -86,16 +73,39 @@ fn wait_long((lock, ready): (Lock, Queue<()>)) {
     sleep();
 }
 
-fn dead_waiter() {
+fn dead_waiter(mode: Mode) {
     let manager = Manager::start().unwrap();
     let (lock, ready) = (manager.lock().unwrap(), manager.queue(0).unwrap());
     let guard = lock.lock().unwrap();
-    let waiter = child(wait_long, (lock.clone(), ready.clone()));
+    let waiter = mode.run(wait_long, &(lock.clone(), ready.clone()));
     ready.get().unwrap();
-    waiter.kill().unwrap();
-    waiter.wait();
+    waiter.end();
     drop(guard);
     assert!(lock.lock_timeout(Duration::from_secs(1)).is_ok(), "nobody had it meanwhile");
+}
+
+fn hold_condition((condition, ready): (Condition, Queue<()>)) {
+    let mut guard = condition.lock().unwrap();
+    guard.notify_one().unwrap();
+    ready.put(()).unwrap();
+    sleep();
+}
+
+fn condition(mode: Mode) {
+    let manager = Manager::start().unwrap();
+    let (condition, ready) = (manager.condition().unwrap(), manager.queue(0).unwrap());
+    let mut guard = condition.lock().unwrap();
+    // It gets the lock when the wait below has begun, wakes its waiter, and dies.
+    let holder = mode.run(hold_condition, &(condition.clone(), ready.clone()));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            ready.get().unwrap();
+            holder.kill();
+        });
+        assert!(matches!(guard.wait(), Err(LockError::OwnerDied(()))));
+    });
+    drop(guard);
+    assert!(condition.lock().is_ok(), "told once");
 }
 
 fn hold_permits((semaphore, ready): (Semaphore, Queue<()>)) {
@@ -104,14 +114,14 @@ fn hold_permits((semaphore, ready): (Semaphore, Queue<()>)) {
     sleep();
 }
 
-fn permits() {
+fn permits(mode: Mode) {
     let manager = Manager::start().unwrap();
     let (semaphore, ready) = (manager.semaphore(3).unwrap(), manager.queue(0).unwrap());
-    let holder = child(hold_permits, (semaphore.clone(), ready.clone()));
+    let holder = mode.run(hold_permits, &(semaphore.clone(), ready.clone()));
     ready.get().unwrap();
     assert_eq!(semaphore.value().unwrap(), 1);
     let _mine = semaphore.acquire().unwrap();
-    holder.kill().unwrap();
+    holder.kill();
     drop(semaphore.acquire_timeout(Duration::from_secs(1)).unwrap());
     assert_eq!(semaphore.value().unwrap(), 2);
 }
@@ -122,44 +132,62 @@ fn meet((barrier, ready): (Barrier, Queue<()>)) {
     sleep();
 }
 
-fn barrier() {
+fn barrier(mode: Mode) {
     let manager = Manager::start().unwrap();
     let (barrier, ready) = (manager.barrier(3).unwrap(), manager.queue(0).unwrap());
-    let party = child(meet, (barrier.clone(), ready.clone()));
+    let party = mode.run(meet, &(barrier.clone(), ready.clone()));
     ready.get().unwrap();
-    within(Duration::from_secs(5), "the party comes", || barrier.waiting().unwrap() == 1);
-    let killer = child(
-        |(barrier, pid): (Barrier, i32)| {
-            within(Duration::from_secs(5), "both wait", || barrier.waiting().unwrap() == 2);
-            mp_sys::pidfd::signal(mp_sys::pidfd::open(pid).unwrap(), 9).unwrap();
-        },
-        (barrier.clone(), party.pid()),
-    );
-    assert!(matches!(barrier.wait(), Err(Error::Broken)));
-    killer.join().unwrap();
+    thread::scope(|scope| {
+        let mine = scope.spawn(|| barrier.wait());
+        until("both wait", || barrier.waiting().unwrap() == 2);
+        party.kill();
+        assert!(matches!(mine.join().unwrap(), Err(Error::Broken)));
+    });
     assert_eq!(barrier.waiting().unwrap(), 0);
     barrier.reset().unwrap();
     assert!(!barrier.is_broken().unwrap());
 }
 
+fn act_forever((barrier, board): (Barrier, Board)) {
+    until("the other comes", || barrier.waiting().unwrap() == 1);
+    let act = || {
+        board.add(0);
+        sleep();
+    };
+    let _broken = barrier.wait_with(act);
+}
+
+fn action(mode: Mode) {
+    let manager = Manager::start().unwrap();
+    let (barrier, board) = (manager.barrier(2).unwrap(), Board::new());
+    let acting = mode.run(act_forever, &(barrier.clone(), board.clone()));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            board.until(0, 1);
+            acting.kill();
+        });
+        let passed = barrier.wait_with(|| panic!("the other comes last"));
+        assert!(matches!(passed, Err(Error::Broken)));
+    });
+}
+
 fn wait_event((event, condition, ready): (Event, Condition, Queue<()>)) {
     let waiting = event.clone();
-    std::thread::spawn(move || waiting.wait());
+    thread::spawn(move || waiting.wait());
     let mut guard = condition.lock().unwrap();
     ready.put(()).unwrap();
     let _never = guard.wait();
 }
 
-fn event_and_condition() {
+fn event_and_condition(mode: Mode) {
     let manager = Manager::start().unwrap();
     let ready = manager.queue(0).unwrap();
     let (event, condition) = (manager.event().unwrap(), manager.condition().unwrap());
-    let waiter = child(wait_event, (event.clone(), condition.clone(), ready.clone()));
+    let waiter = mode.run(wait_event, &(event.clone(), condition.clone(), ready.clone()));
     ready.get().unwrap();
     // With the lock in hand the waiter sleeps.
     drop(condition.lock().unwrap());
-    waiter.kill().unwrap();
-    waiter.wait();
+    waiter.end();
     let start = Instant::now();
     event.set().unwrap();
     assert_eq!(condition.lock().unwrap().notify_all().unwrap(), 0, "nobody sleeps there");
@@ -175,14 +203,13 @@ fn take_two((queue, ready): (JoinableQueue<u32>, Queue<()>)) {
     sleep();
 }
 
-fn leases() {
+fn leases(mode: Mode) {
     let manager = Manager::start().unwrap();
     let (queue, ready) = (manager.joinable_queue(0).unwrap(), manager.queue(0).unwrap());
     queue.extend(0..5).unwrap();
-    let consumer = child(take_two, (queue.clone(), ready.clone()));
+    let consumer = mode.run(take_two, &(queue.clone(), ready.clone()));
     ready.get().unwrap();
-    consumer.kill().unwrap();
-    consumer.wait();
+    consumer.end();
     let left: Vec<u32> =
         (0..4).map(|_| queue.get_timeout(Duration::from_secs(1)).unwrap()).collect();
     assert_eq!(left, [1, 2, 3, 4], "0 was done; the others come in their order");
@@ -192,21 +219,18 @@ fn leases() {
     assert!(matches!(queue.task_done(), Err(Error::Overflow)));
 }
 
-fn join() {
+fn join(mode: Mode) {
     let manager = Manager::start().unwrap();
     let (queue, ready) = (manager.joinable_queue(0).unwrap(), manager.queue(0).unwrap());
     queue.extend(0..3).unwrap();
-    let consumer = child(take_two, (queue.clone(), ready.clone()));
+    let consumer = mode.run(take_two, &(queue.clone(), ready.clone()));
     ready.get().unwrap();
-    let killer = child(
-        |pid: i32| {
-            std::thread::sleep(Duration::from_millis(50));
-            mp_sys::pidfd::signal(mp_sys::pidfd::open(pid).unwrap(), 9).unwrap();
-        },
-        consumer.pid(),
-    );
-    assert!(matches!(queue.join(), Err(Error::ConsumerDied)));
-    killer.join().unwrap();
+    thread::scope(|scope| {
+        let joined = scope.spawn(|| queue.join());
+        thread::sleep(SHORT);
+        consumer.kill();
+        assert!(matches!(joined.join().unwrap(), Err(Error::ConsumerDied)));
+    });
     assert_eq!(queue.len().unwrap(), 2);
 }
 
@@ -216,109 +240,32 @@ fn get_forever((queue, ready): (Queue<u32>, Queue<()>)) {
     sleep();
 }
 
-fn getter() {
+fn getter(mode: Mode) {
     let manager = Manager::start().unwrap();
     let (queue, ready) = (manager.queue(0).unwrap(), manager.queue(0).unwrap());
     for round in 0..20 {
-        let getter = child(get_forever, (queue.clone(), ready.clone()));
+        let getter = mode.run(get_forever, &(queue.clone(), ready.clone()));
         ready.get().unwrap();
-        getter.kill().unwrap();
-        getter.wait();
+        getter.end();
         queue.put(round).unwrap();
         assert_eq!(queue.get_timeout(Duration::from_secs(1)).unwrap(), round);
     }
 }
 
-fn blocked((lock, event, queue, ready): (Lock, Event, Queue<u32>, mp_ipc::SimpleQueue<String>)) {
-    let tell = |what: &str, result: Result<(), Error>| {
-        let told = match result {
-            Err(Error::Disconnected) => what.to_owned(),
-            other => format!("{what}: {other:?}"),
-        };
-        ready.put(told).unwrap();
-    };
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let result = lock.lock().map(drop).map_err(|error| match error {
-                LockError::Failed(error) => error,
-                LockError::OwnerDied(_) => Error::NotOwner,
-            });
-            tell("lock", result);
-        });
-        scope.spawn(|| tell("event", event.wait()));
-        scope.spawn(|| tell("get", queue.get().map(drop)));
-        ready.put("ready".to_owned()).unwrap();
-    });
-    tell("later", event.is_set().map(drop));
-}
-
-fn server() {
-    let manager = Manager::start().unwrap();
-    let (lock, event) = (manager.lock().unwrap(), manager.event().unwrap());
-    let queue = manager.queue(0).unwrap();
-    let told = mp_ipc::SimpleQueue::new().unwrap();
-    let _guard = lock.lock().unwrap();
-    let args = (lock.clone(), event.clone(), queue.clone(), told.clone());
-    let client = child(blocked, args);
-    assert_eq!(told.get().unwrap(), "ready");
-    std::thread::sleep(Duration::from_millis(100));
-    let server = mp_sys::pidfd::open(manager.pid().unwrap()).unwrap();
-    let start = Instant::now();
-    mp_sys::pidfd::signal(&server, 9).unwrap();
-    let mut all: Vec<String> = (0..4).map(|_| told.get().unwrap()).collect();
-    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
-    all.sort();
-    assert_eq!(all, ["event", "get", "later", "lock"]);
-    client.join().unwrap();
-    assert!(matches!(event.set(), Err(Error::Disconnected)));
-    assert!(matches!(manager.list::<u8>(), Err(Error::Disconnected)));
-    println!("server killed -> three blocked calls and a later one: {:?}", start.elapsed());
-}
-
-fn sigint() {
-    let manager = Manager::start().unwrap();
-    let server = mp_sys::pidfd::open(manager.pid().unwrap()).unwrap();
-    mp_sys::pidfd::signal(&server, 2).unwrap();
-    std::thread::sleep(Duration::from_millis(20));
-    assert_eq!(manager.list_of([1]).unwrap().len().unwrap(), 1);
-}
-
-fn start_and_sleep(pid: mp_ipc::SimpleQueue<i32>) {
-    let manager = Manager::start().unwrap();
-    pid.put(manager.pid().unwrap()).unwrap();
+fn put_forever((queue, board): (Queue<u32>, Board)) {
+    board.sleeper(0);
+    let _never = queue.put(7);
     sleep();
 }
 
-fn owner() {
-    let pid = mp_ipc::SimpleQueue::new().unwrap();
-    let owner = child(start_and_sleep, pid.clone());
-    let server = mp_sys::pidfd::open(pid.get().unwrap()).unwrap();
-    owner.kill().unwrap();
-    let gone = mp_sys::poll::wait_for(
-        std::os::fd::AsFd::as_fd(&server),
-        mp_sys::poll::Interest::Readable,
-        Some(mp_sys::Deadline::after(Duration::from_secs(1))),
-    );
-    assert_eq!(gone, Ok(true));
-}
-
-fn ask_for_much((list, ready): (mp_manager::List<Vec<u8>>, Queue<()>)) {
-    ready.put(()).unwrap();
-    loop {
-        let _ = list.to_vec();
-    }
-}
-
-fn stopped() {
+fn putter(mode: Mode) {
     let manager = Manager::start().unwrap();
-    let list = manager.list::<Vec<u8>>().unwrap();
-    list.extend((0..64).map(|_| vec![7; 1 << 18])).unwrap();
-    let ready = manager.queue(0).unwrap();
-    let reader = child(ask_for_much, (list.clone(), ready.clone()));
-    ready.get().unwrap();
-    reader.signal(19).unwrap();
-    let start = Instant::now();
-    (0..200).for_each(|_| assert_eq!(list.len().unwrap(), 64));
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
-    reader.kill().unwrap();
+    let (queue, board) = (manager.queue(1).unwrap(), Board::new());
+    queue.put(1).unwrap();
+    let putter = mode.run(put_forever, &(queue.clone(), board.clone()));
+    board.until_asleep(0..1, &manager);
+    putter.end();
+    assert_eq!(queue.get().unwrap(), 1);
+    assert!(matches!(queue.try_get(), Err(Error::Empty)), "its value went with it");
+    queue.put(2).unwrap();
 }

@@ -5,30 +5,53 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
+mod barriers;
 mod bytes;
+mod conditions;
+mod crew;
 mod death;
 mod kill;
 mod lifetime;
+mod locks;
+mod queues;
 mod remote;
+mod server;
+mod slow;
+
+use crew::Mode;
+
+/// A row of the table, for parties of each kind.
+type Body = (&'static str, fn(Mode));
 
 fn main() {
     mp_process::init();
     let mut arguments = Arguments::from_args();
     // One thread, so that a plain fork is allowed.
     arguments.test_threads = Some(1);
-    let trials =
-        [lifetime::trials(), death::trials(), remote::trials(), bytes::trials(), kill::trials()];
-    libtest_mimic::run(&arguments, trials.concat_trials()).exit();
+    let table = [locks::BODIES, conditions::BODIES, barriers::BODIES, queues::BODIES].concat();
+    let trials = [
+        rows("table", &table, &Mode::ALL),
+        rows("death", death::BODIES, &Mode::PROCESSES),
+        lifetime::trials(),
+        server::trials(),
+        slow::trials(),
+        remote::trials(),
+        bytes::trials(),
+        kill::trials(),
+    ];
+    libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
 }
 
-trait Concat {
-    fn concat_trials(self) -> Vec<Trial>;
-}
-
-impl<const N: usize> Concat for [Vec<Trial>; N] {
-    fn concat_trials(self) -> Vec<Trial> {
-        self.into_iter().flatten().collect()
-    }
+fn rows(table: &str, bodies: &[Body], modes: &[Mode]) -> Vec<Trial> {
+    let rows = bodies.iter().flat_map(|&body| modes.iter().map(move |&mode| (body, mode)));
+    rows.map(|((name, body), mode)| {
+        let name = format!("{table}::{name}_{mode:?}").to_lowercase();
+        Trial::test(name, move || {
+            body(mode);
+            Ok(())
+        })
+    })
+    .collect()
 }
 
 /// A test by its path.
