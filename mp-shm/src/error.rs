@@ -53,6 +53,14 @@ pub enum Error {
     /// The memory could be resized behind our back, so reading it could end in `SIGBUS`.
     #[error("memory is not sealed against resizing: only attach what a Region has made")]
     NotSealed,
+    /// There is less memory than its size says, so reading the rest would take it from us.
+    #[error("of {expected} bytes only {found} are there: only attach what a Region has made")]
+    NotReserved {
+        /// The size of the memory.
+        expected: u64,
+        /// What its maker has taken, in whole pages.
+        found: u64,
+    },
     /// Somebody could still write the memory, so a slice of it would be unsound.
     #[error("memory is not sealed against writing: only attach what a Frozen has made")]
     NotFrozen,

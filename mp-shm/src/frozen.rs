@@ -15,7 +15,7 @@ use mp_sys::{Errno, fd_table};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 use crate::header::{Header, PAYLOAD};
-use crate::region::io_error;
+use crate::region::{check_reserved, io_error};
 use crate::{Error, Kind, type_hash};
 
 /// A slice that any number of processes read in place, and that nobody can write.
@@ -182,6 +182,7 @@ impl Inner {
         let map = map.map_err(io_error("mapping frozen memory"))?;
         let inner = Inner { fd, identity, map };
         inner.header().check(total)?;
+        check_reserved(&inner.fd, total)?;
         mapped(|all| {
             let place = all.entry(identity).or_default();
             // Another thread may have been faster: then its mapping is the one.

@@ -14,8 +14,10 @@ use std::time::Duration;
 use mp_sys::memfd::identity;
 use mp_sys::{Deadline, Errno, memory, ofd_lock, random};
 use rustix::fs::{self, AtFlags, CWD, Dir, FallocateFlags, Mode, OFlags};
+use rustix::process::geteuid;
 
 use crate::header::{Header, PAYLOAD};
+use crate::region::check_reserved;
 use crate::{Error, Kind, Region};
 
 /// Where the names are. Without it there are none; anonymous memory does not need it.
@@ -114,12 +116,18 @@ fn find(folder: &OwnedFd, name: &Name) -> Result<Region, Error> {
         Err(Errno::NOENT) => return Err(Error::NotFound),
         Err(errno) => return Err(Error::Os { op: looking, errno }),
     };
-    let total = fs::fstat(&file).map_err(Error::os(looking))?.st_size as u64;
+    let stat = fs::fstat(&file).map_err(Error::os(looking))?;
+    // As if its mode were 0600, which another user need not have given it.
+    if stat.st_uid != geteuid().as_raw() {
+        return Err(Error::Os { op: looking, errno: Errno::ACCESS });
+    }
+    let total = stat.st_size as u64;
     let expected = PAYLOAD as u64;
     let len = total.checked_sub(expected).ok_or(Error::Size { expected, found: total })?;
     let region = Region::adopt(file, len as usize)?;
     // What is not ours, or of another pid namespace, is left alone.
     region.header().check(total)?;
+    check_reserved(&region, total)?;
     if is_dead(&region)? {
         remove_dead(folder, name, &region)?;
         return Err(Error::NotFound);

@@ -74,7 +74,7 @@ impl Region {
     ///
     /// # Errors
     ///
-    /// One of [`Error`]'s first seven if it is not such a region, naming what was expected and
+    /// One of [`Error`]'s first eight if it is not such a region, naming what was expected and
     /// what was found; [`Error::Os`] if it cannot be mapped.
     pub fn attach(fd: BorrowedFd<'_>, kind: Kind, element: u64) -> Result<Region, Error> {
         Region::open(fd)?.expect(kind, element)
@@ -115,6 +115,7 @@ impl Region {
         let fd = fd.try_clone_to_owned().map_err(io_error("duplicating a region's descriptor"))?;
         let inner = Inner::map(fd, len)?;
         inner.header().check(total)?;
+        check_reserved(&inner.fd, total)?;
         // Another thread may have been faster: then its mapping is the one.
         mapped(|all| {
             let place = all.entry(identity).or_default();
@@ -246,6 +247,12 @@ impl Drop for Inner {
             }
         });
     }
+}
+
+/// Checks that all the pages are there: who claims a terabyte must have it.
+pub(crate) fn check_reserved(fd: impl AsFd, expected: u64) -> Result<(), Error> {
+    let found = memfd::reserved(fd).map_err(Error::os("looking at a region"))?;
+    if found < expected { Err(Error::NotReserved { expected, found }) } else { Ok(()) }
 }
 
 fn mapped<R>(act: impl FnOnce(&mut HashMap<Identity, Weak<Inner>>) -> R) -> R {

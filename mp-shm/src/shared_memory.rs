@@ -130,7 +130,8 @@ impl SharedMemory {
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`] if nobody has made it, or its creator has ended; otherwise as
+    /// [`Error::NotFound`] if nobody has made it, or its creator has ended; [`Error::Os`] with
+    /// `EACCES` if another user has made it, whatever the file's mode; otherwise as
     /// [`create`](SharedMemory::create), and as [`Region::attach`](crate::Region::attach) for a
     /// file that we have not made. Failing removes nothing that is alive.
     pub fn attach(name: &str) -> Result<SharedMemory, Error> {

@@ -107,6 +107,30 @@ pub fn size(memory: impl AsFd) -> Result<u64, Errno> {
     Ok(fstat(memory)?.st_size as u64)
 }
 
+/// `fstat`: how many bytes of memory, in whole pages, are there already.
+///
+/// Fewer than the [size](size) means that its maker has paid for less than it claims: reading the
+/// rest takes memory at the reader's expense.
+///
+/// # Errors
+///
+/// As [`size`].
+///
+/// # Examples
+///
+/// ```
+/// use mp_sys::memfd;
+///
+/// assert!(memfd::reserved(memfd::create(c"example", 5000).unwrap()).unwrap() >= 5000);
+/// let sparse = memfd::create_open(c"example", 1).unwrap();
+/// rustix::fs::ftruncate(&sparse, 1 << 40).unwrap();
+/// assert!(memfd::reserved(&sparse).unwrap() < 1 << 40);
+/// ```
+pub fn reserved(memory: impl AsFd) -> Result<u64, Errno> {
+    // In blocks of 512 bytes, whatever the file system's own are (inode(7)).
+    Ok(fstat(memory)?.st_blocks as u64 * 512)
+}
+
 /// What a descriptor leads to, whatever its number: device and inode.
 ///
 /// Two descriptors with the same identity are the same memory, as long as one of them is open.

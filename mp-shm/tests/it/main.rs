@@ -2,6 +2,7 @@
 
 mod array;
 mod frozen;
+mod hostile;
 mod region;
 mod shareable_list;
 mod shared_memory;
