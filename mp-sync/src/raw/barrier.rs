@@ -115,7 +115,10 @@ impl<const N: usize> RawBarrier<N> {
         loop {
             let watched = self.watch(arrival.state, Some(arrival.slot));
             // Acquire: pairs with the Release of who ended the phase.
-            match self.state.load(Ordering::Acquire) & PHASE {
+            let state = self.state.load(Ordering::Acquire);
+            match state & PHASE {
+                // The cycle cannot have ended while we are here: the word is not what we wrote.
+                FILLING if state != arrival.state => return Err(Error::Broken),
                 FILLING if self.somebody_died() => self.end(arrival.state, BROKEN),
                 FILLING => {
                     if let Err(error) = watched.sleep(deadline) {
@@ -210,6 +213,8 @@ impl<const N: usize> RawBarrier<N> {
         }
         match state & PHASE {
             BROKEN => return Err(Error::Broken),
+            // No barrier is made so.
+            _ if self.parties() == 0 => return Err(Error::Broken),
             FILLING if self.somebody_died() => {
                 self.end(state, BROKEN);
                 return Err(Error::Broken);

@@ -198,7 +198,7 @@ impl<const N: usize> RawSemaphore<N> {
         };
         let held = &self.holders[index].held;
         // The commit. Release: pairs with the Acquire in count().
-        held.store(held.load(Ordering::Relaxed) + 1, Ordering::Release);
+        held.store(held.load(Ordering::Relaxed).saturating_add(1), Ordering::Release);
         // A death may have freed several permits, and woke one sleeper.
         if count.available > 1 && self.sleepers.load(Ordering::Relaxed) != 0 {
             self.signal.fetch_add(1, Ordering::Release);
@@ -239,7 +239,7 @@ impl<const N: usize> RawSemaphore<N> {
         if !lock.is_mine() {
             return false;
         }
-        let left = held.load(Ordering::Relaxed) - 1;
+        let left = held.load(Ordering::Relaxed).saturating_sub(1);
         // The commit. Release: pairs with the Acquire in count().
         held.store(left, Ordering::Release);
         if left == 0 {

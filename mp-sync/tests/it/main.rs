@@ -3,3 +3,5 @@
 mod cycles;
 mod handles;
 mod mutex;
+mod scribble;
+mod scribbled;
