@@ -376,6 +376,9 @@ mod tests {
         resealed(|_| ()).unwrap();
         let moved = resealed(|id| id.entry.offset += 8);
         assert!(matches!(moved, Err(FunctionError::NoFunction)), "{moved:?}");
+        for offset in (0..1 << 24).step_by(8 * 257) {
+            assert!(resealed(|id| id.entry.offset = offset).is_err(), "no entry lies at {offset}");
+        }
         let outside = resealed(|id| id.entry.offset = u64::MAX - 7);
         assert!(matches!(outside, Err(FunctionError::NoFunction)), "{outside:?}");
         let data = resealed(|id| id.function.offset = id.entry.offset);

@@ -137,7 +137,8 @@ fn take_mark(here: u8) -> Option<OwnedFd> {
     // SAFETY: this is the first line of main, or before it: there is no other thread that could
     // read the environment at the same time.
     unsafe { std::env::remove_var(MARK) };
-    let fd: RawFd = parts.next()?.parse().ok()?;
+    // The environment may hold anything: a number below 0 is no descriptor.
+    let fd: RawFd = parts.next()?.parse().ok().filter(|fd| *fd >= 0)?;
     let number: u64 = parts.next()?.parse().ok()?;
     // SAFETY: the borrow lasts for one call, in which a closed descriptor is an error.
     let named = unsafe { BorrowedFd::borrow_raw(fd) };

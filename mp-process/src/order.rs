@@ -172,9 +172,11 @@ pub(crate) fn open(letter: post::Letter) -> Option<(Order, Message)> {
     Some((mp_ipc::decode(Message { bytes, fds }).ok()?, arguments))
 }
 
-/// What tells one socket from every other, for the mark in a child's environment.
+/// What tells one socket from every other, for the mark in a child's environment. `None` for what
+/// is no socket.
 pub(crate) fn socket_number(socket: BorrowedFd<'_>) -> Option<u64> {
-    use std::os::unix::fs::MetadataExt;
+    use std::os::unix::fs::{FileTypeExt, MetadataExt};
     let copy = std::fs::File::from(socket.try_clone_to_owned().ok()?);
-    copy.metadata().ok().map(|metadata| metadata.ino())
+    let metadata = copy.metadata().ok()?;
+    metadata.file_type().is_socket().then(|| metadata.ino())
 }

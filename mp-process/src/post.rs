@@ -178,7 +178,7 @@ fn packet(
 
 fn read_body(body: OwnedFd, length: u64) -> Result<Vec<u8>, Errno> {
     // The memory that is asked for is there already: the sender paid for it.
-    if memfd::size(&body)? != length {
+    if memfd::size(&body)? != length || memfd::reserved(&body)? < length {
         return Err(Errno::PROTO);
     }
     let mut bytes = vec![0; usize::try_from(length).map_err(|_| Errno::PROTO)?];

@@ -90,8 +90,10 @@ impl Packets {
     /// Receives without descriptors: a peek leaves them, anything else closes them.
     fn receive(&self, flags: RecvFlags) -> Result<Option<u32>, Error> {
         let mut bytes = [0; PACKET];
-        match rustix::io::retry_on_intr(|| rustix::net::recv(&self.leave, &mut bytes, flags)) {
-            Ok(_) => Ok(Some(u64::from_le_bytes(bytes) as u32)),
+        match socket::recv_bytes(&self.leave, &mut bytes, flags) {
+            Ok(PACKET) => Ok(Some(u64::from_le_bytes(bytes) as u32)),
+            // The end of the stream would be there again and again.
+            Ok(_) => Err(Error::Protocol("what lies beside the queue is no packet of its own")),
             Err(Errno::AGAIN) => Ok(None),
             Err(errno) => Err(Error::os("recv")(errno)),
         }

@@ -8,4 +8,6 @@ mod frame;
 mod handles;
 mod listener;
 mod queue;
+mod scribble;
 mod wait;
+mod wrong_descriptors;

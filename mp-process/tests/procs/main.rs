@@ -14,6 +14,7 @@ mod programs;
 mod reaped;
 mod server;
 mod setup;
+mod strangers;
 
 /// How long anything in these tests may take that does not hang.
 pub(crate) const SOON: std::time::Duration = std::time::Duration::from_secs(20);
@@ -47,7 +48,8 @@ fn main() {
             })
         })
     });
-    let others = server::TRIALS.iter().chain(programs::TRIALS).map(|(name, trial)| {
+    let others = server::TRIALS.iter().chain(programs::TRIALS).chain(strangers::TRIALS);
+    let others = others.map(|(name, trial)| {
         Trial::test(*name, move || {
             trial();
             Ok(())

@@ -36,12 +36,13 @@ pub(crate) fn run() {
         "ends" => ending(),
         "waits" => waiting(),
         "logs" => logging(),
+        "plain" => say("main"),
         other => panic!("no program {other}"),
     }
     std::process::exit(0);
 }
 
-fn program(name: &str) -> Command {
+pub(crate) fn program(name: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.env(PROGRAM, name).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
