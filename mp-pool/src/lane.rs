@@ -100,7 +100,10 @@ impl Lane {
     /// The lane that another process has made.
     pub(crate) fn over(region: Region) -> Result<Lane, Error> {
         let region = region.expect(Kind::LANE, LAYOUT)?;
-        let capacity = (region.len() - RINGS_AT) / 2;
+        let capacity = region.len().saturating_sub(RINGS_AT) / 2;
+        if !capacity.is_power_of_two() {
+            return Err(Error::Corrupt("a lane's size"));
+        }
         Ok(Lane {
             worker: region.words(0)?,
             pool: region.words(64)?,
