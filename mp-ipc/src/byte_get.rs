@@ -72,6 +72,8 @@ impl ByteQueue {
             Wake::Look => {}
             // Whoever held an item and has died did not ring either. Without the lock, next time.
             Wake::Tick => drop(ring.reap(Patience::Try)),
+            // So that those who wait less than a tick, or not at all, find it too.
+            Wake::Over if ring.reap(patience).is_ok_and(|items| items > 0) => {}
             Wake::Over => return Err(patience.over(Error::Empty)),
         }
         Ok(None)

@@ -18,6 +18,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("what_a_dead_producer_put_is_there", what_a_dead_producer_put_is_there),
         trial("closing_wakes_other_processes", closing_wakes_other_processes),
         trial("a_dead_consumers_lease_comes_back", a_dead_consumers_lease_comes_back),
+        trial("who_only_looks_finds_a_dead_consumers_lease", who_only_looks_finds_a_lease),
         trial("join_reports_a_dead_consumer", join_reports_a_dead_consumer),
         trial("join_ends_if_another_consumer_takes_over", join_ends),
     ]
@@ -112,6 +113,21 @@ fn a_dead_consumers_lease_comes_back() {
     }
     third.ack().unwrap();
     assert!(matches!(queue.try_get(), Err(Error::Empty)));
+}
+
+/// A consumer that never waits for long is told of a death, too.
+fn who_only_looks_finds_a_lease() {
+    let queue = Queue::new(0).unwrap();
+    for timeout in [Duration::ZERO, Duration::from_millis(1)] {
+        queue.put(7).unwrap();
+        Child::run(|| std::mem::forget(queue.get_lease().unwrap())).succeed();
+        let again = queue.get_lease_timeout(timeout).unwrap();
+        assert!(again.is_redelivered());
+        assert_eq!(again.ack().unwrap(), 7);
+    }
+    queue.put(8).unwrap();
+    Child::run(|| std::mem::forget(queue.get_lease().unwrap())).succeed();
+    assert_eq!(queue.try_get().unwrap(), 8);
 }
 
 /// Python waits for ever here.
