@@ -3,9 +3,9 @@
 //! For tests that ask what happens when a process dies, or stops, between any two instructions.
 #![expect(unsafe_code, reason = "ptrace has a different signature for every request")]
 
-use std::mem::MaybeUninit;
-use std::ptr;
+use std::mem::{self, MaybeUninit};
 use std::time::Duration;
+use std::{ptr, thread};
 
 use crate::{Deadline, Errno};
 
@@ -22,11 +22,11 @@ pub enum Seen {
     Signaled(i32),
 }
 
-fn ptrace(request: libc::c_uint, pid: i32, data: usize) -> Result<(), Errno> {
-    // SAFETY: the requests of this module take a pid and an integer, and write no memory of ours
+fn ptrace(request: libc::c_uint, pid: i32, addr: usize, data: usize) -> Result<usize, Errno> {
+    // SAFETY: the requests of this module take a pid and integers, and write no memory of ours
     // (ptrace(2)).
-    let result = unsafe { libc::ptrace(request, pid, ptr::null_mut::<()>(), data) };
-    if result == -1 { Err(crate::last_errno()) } else { Ok(()) }
+    let result = unsafe { libc::ptrace(request, pid, addr, data) };
+    if result == -1 { Err(crate::last_errno()) } else { Ok(result as usize) }
 }
 
 /// `PTRACE_TRACEME` + `SIGSTOP`: lets the parent trace this process, and stands still for it.
@@ -35,7 +35,7 @@ fn ptrace(request: libc::c_uint, pid: i32, data: usize) -> Result<(), Errno> {
 ///
 /// [`Errno::PERM`] if it is traced already.
 pub fn offer() -> Result<(), Errno> {
-    ptrace(libc::PTRACE_TRACEME, 0, 0)?;
+    ptrace(libc::PTRACE_TRACEME, 0, 0, 0)?;
     // SAFETY: raise(3) with a valid signal.
     unsafe { libc::raise(libc::SIGSTOP) };
     Ok(())
@@ -47,16 +47,67 @@ pub fn offer() -> Result<(), Errno> {
 ///
 /// [`Errno::SRCH`] if it is not a stopped, traced child.
 pub fn step(pid: i32) -> Result<(), Errno> {
-    ptrace(libc::PTRACE_SINGLESTEP, pid, 0)
+    ptrace(libc::PTRACE_SINGLESTEP, pid, 0, 0).map(drop)
 }
 
-/// `PTRACE_DETACH`: lets the stopped child go on by itself.
+/// `PTRACE_CONT`: lets the stopped child go on until something stops it.
 ///
 /// # Errors
 ///
 /// As [`step`].
-pub fn detach(pid: i32) -> Result<(), Errno> {
-    ptrace(libc::PTRACE_DETACH, pid, 0)
+pub fn resume(pid: i32) -> Result<(), Errno> {
+    ptrace(libc::PTRACE_CONT, pid, 0, 0).map(drop)
+}
+
+/// `PTRACE_DETACH`: lets the stopped child go on by itself, with `signal`, or with 0 for none.
+/// `SIGSTOP` stops it as it stops any process.
+///
+/// # Errors
+///
+/// As [`step`].
+pub fn detach(pid: i32, signal: i32) -> Result<(), Errno> {
+    ptrace(libc::PTRACE_DETACH, pid, 0, signal as usize).map(drop)
+}
+
+/// `PTRACE_PEEKUSER`: the address of the instruction that the stopped child executes next.
+///
+/// # Errors
+///
+/// As [`step`]; [`Errno::NOSYS`] elsewhere than on x86-64.
+#[cfg(target_arch = "x86_64")]
+pub fn next_instruction(pid: i32) -> Result<usize, Errno> {
+    let rip = mem::offset_of!(libc::user, regs) + mem::offset_of!(libc::user_regs_struct, rip);
+    ptrace(libc::PTRACE_PEEKUSER, pid, rip, 0)
+}
+
+/// `PTRACE_POKEUSER`: the stopped child will stop again before it executes the instruction at
+/// this address; `None` takes that back. It is told to the processor (in a debug register): no
+/// memory changes, and the child runs at its own speed.
+///
+/// # Errors
+///
+/// As [`step`]; whatever a machine says that has no debug registers; [`Errno::NOSYS`] elsewhere
+/// than on x86-64.
+#[cfg(target_arch = "x86_64")]
+pub fn stop_before(pid: i32, address: Option<usize>) -> Result<(), Errno> {
+    let registers = mem::offset_of!(libc::user, u_debugreg);
+    if let Some(address) = address {
+        ptrace(libc::PTRACE_POKEUSER, pid, registers, address)?;
+    }
+    // DR7: bit 0 enables the first register, whose kind is execution by default.
+    ptrace(libc::PTRACE_POKEUSER, pid, registers + 7 * 8, usize::from(address.is_some())).map(drop)
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+#[expect(missing_docs, clippy::missing_errors_doc, reason = "as above")]
+pub fn next_instruction(_pid: i32) -> Result<usize, Errno> {
+    Err(Errno::NOSYS)
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+#[expect(missing_docs, clippy::missing_errors_doc, reason = "as above")]
+pub fn stop_before(_pid: i32, _address: Option<usize>) -> Result<(), Errno> {
+    Err(Errno::NOSYS)
 }
 
 /// `waitpid(__WALL | WNOHANG)`: what the child does.
@@ -81,6 +132,12 @@ pub fn look(pid: i32) -> Result<Seen, Errno> {
 /// [`Errno::CHILD`] if there is no such child.
 pub fn wait(pid: i32, patience: Duration) -> Result<Seen, Errno> {
     let deadline = Deadline::after(patience);
+    // Where both have one processor, the child runs now, and most steps need no sleep.
+    thread::yield_now();
+    let seen = look(pid)?;
+    if seen != Seen::Running {
+        return Ok(seen);
+    }
     let mut set = MaybeUninit::uninit();
     // SAFETY: sigemptyset(3) fills the set.
     unsafe { libc::sigemptyset(set.as_mut_ptr()) };

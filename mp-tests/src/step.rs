@@ -5,16 +5,19 @@
 //! execute exactly `k` instructions, and ends it there; then a survivor checks the world. For
 //! every `k` from 0 to the end of the operation, or a sample of them.
 //!
+//! The operation is recorded once, and then run at its own speed to the instruction where it is
+//! to be stopped (`route`). A run that does not come by there, because an address or a hash
+//! differs, is repeated in single steps.
+//!
 //! A system call is one instruction. Where it sleeps, the harness kills the sleeper too, and then
-//! (in another round) has the scene wake it and steps on.
-#![expect(unsafe_code, reason = "forks the child that is to be killed")]
+//! (in another round) has the scene wake it and goes on.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use mp_sys::fork::{Fork, exit_now, fork};
-use mp_sys::trace::{self, Seen};
-use mp_sys::{Deadline, pidfd};
+use mp_sys::{Deadline, sched};
+
+use crate::route::Route;
+use crate::traced::Traced;
 
 /// A small world in which one operation is done, and may be cut off.
 pub trait Scene {
@@ -32,8 +35,8 @@ pub trait Scene {
     /// What is broken, or who is blocked.
     fn check(&self, finished: bool) -> Result<(), String>;
 
-    /// Looks at the world while the child stands still in the middle of the operation: calls
-    /// with deadlines must meet them, and what the child owns must stay its own.
+    /// Looks at the world while the child is stopped in the middle of the operation: calls with
+    /// deadlines must meet them, and what the child owns must stay its own.
     ///
     /// # Errors
     ///
@@ -48,15 +51,21 @@ pub trait Scene {
 pub enum Fate {
     /// `SIGKILL`.
     Death,
-    /// It stands still while the world is looked at, and then goes on to the end.
+    /// `SIGSTOP`; it goes on to its end when the world has been looked at.
     Pause,
 }
 
 /// Which `k` are tried.
 #[derive(Clone, Copy, Debug)]
 pub enum Choice {
-    /// Every one.
-    All,
+    /// Every `of`-th one, from the `part`-th on. An instruction that repeats itself (`rep movs`)
+    /// is disturbed before its first round, and then at some rounds.
+    Part {
+        /// Less than `of`.
+        part: usize,
+        /// 1 for all `k`s.
+        of: usize,
+    },
     /// As many as the time allows, at least [`SAMPLE_MIN`], drawn from the seed.
     Sample(Duration, u64),
 }
@@ -67,182 +76,118 @@ pub const SAMPLE_MIN: usize = 3;
 /// What was found.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// How many instructions the operation has.
-    pub instructions: usize,
-    /// How many of them were tried.
+    /// How many of the instructions were tried.
     pub tried: usize,
     /// At how many the operation slept in a system call.
     pub asleep: usize,
-    /// What was broken, with the `k` at which it was.
-    pub broken: Vec<(usize, String)>,
+    /// How many were come to in single steps, since the run went another way.
+    pub stepped: usize,
+    /// How many complaints came so late that somebody must have waited.
+    pub blocked: usize,
+    /// What was broken, or who was blocked, with the `k` at which it was.
+    pub complaints: Vec<(usize, String)>,
 }
 
-/// A child that sleeps for this long in one instruction is taken to sleep in a system call.
-const ASLEEP: Duration = Duration::from_millis(2);
-/// An operation that is not done after this long is stuck.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// The operation is woken after so many instructions, asleep or not.
-const WAKE_EVERY: usize = 20_000;
-/// An operation with more instructions than this runs in circles.
-const INSTRUCTIONS_MAX: usize = 2_000_000;
+/// Nobody who is not blocked takes so long for a look at the world.
+const BLOCKED: Duration = Duration::from_secs(1);
 
-/// Tries `build`'s operation with `fate` at the chosen instructions.
-///
-/// # Panics
-///
-/// If the operation does not come to an end when nobody disturbs it, or `ptrace` is not allowed.
-pub fn run(build: &dyn Fn() -> Box<dyn Scene>, fate: Fate, choice: Choice) -> Report {
-    let scene = build();
-    let mut child = Traced::start(scene.as_ref());
-    let instructions = child.steps(INSTRUCTIONS_MAX, scene.as_ref());
-    assert!(child.ended, "the operation has more than {INSTRUCTIONS_MAX} instructions");
-    let mut report = Report { instructions, ..Report::default() };
-    if let Err(complaint) = scene.check(true) {
-        report.broken.push((instructions, format!("undisturbed: {complaint}")));
-        return report;
-    }
-    match choice {
-        Choice::All => (0..=instructions).for_each(|k| attempt(build, fate, k, &mut report)),
-        Choice::Sample(budget, seed) => {
-            let end = Deadline::after(budget);
-            let mut random = seed | 1;
-            while report.tried < SAMPLE_MIN || !end.has_passed() {
-                // xorshift: numbers that a seed repeats, and nothing more.
-                random ^= random << 13;
-                random ^= random >> 7;
-                random ^= random << 17;
-                attempt(build, fate, random as usize % (instructions + 1), &mut report);
-            }
-        }
-    }
-    report
+/// An operation whose way is known.
+#[derive(Debug)]
+pub struct Recording {
+    build: fn() -> Box<dyn Scene>,
+    route: Route,
 }
 
-fn attempt(build: &dyn Fn() -> Box<dyn Scene>, fate: Fate, k: usize, report: &mut Report) {
-    let scene = build();
-    let mut child = Traced::start(scene.as_ref());
-    child.steps(k, scene.as_ref());
-    report.tried += 1;
-    report.asleep += usize::from(child.asleep);
-    let result = match fate {
-        Fate::Death => {
-            let finished = child.ended;
-            child.kill();
-            scene.check(finished)
-        }
-        Fate::Pause => {
-            let seen = scene.look_at_paused();
-            child.finish(scene.as_ref());
-            seen.and_then(|()| scene.check(true))
-        }
-    };
-    if let Err(complaint) = result {
-        report.broken.push((k, complaint));
-    }
-}
-
-/// A child that is stepped through `Scene::act`.
-struct Traced {
-    pid: i32,
-    ended: bool,
-    asleep: bool,
-}
-
-impl Traced {
-    fn start(scene: &dyn Scene) -> Traced {
-        // SAFETY: the harness runs in a process with one thread (its callers are tests with
-        // `harness = false`), so the child may do whatever the parent may.
-        match unsafe { fork() }.expect("fork") {
-            Fork::Child => {
-                trace::offer().expect("ptrace is allowed");
-                let result = catch_unwind(AssertUnwindSafe(|| scene.act()));
-                exit_now(if result.is_ok() { 0 } else { 101 })
-            }
-            Fork::Parent(pid) => {
-                let seen = trace::wait(pid, PATIENCE).expect("the child was just made");
-                assert_eq!(seen, Seen::Stopped(19), "the child stands still at the start");
-                Traced { pid, ended: false, asleep: false }
-            }
-        }
+impl Recording {
+    /// Records `build`'s operation. From here on, the calling thread keeps to one processor: its
+    /// children stop and go on several times as fast beside it.
+    ///
+    /// # Errors
+    ///
+    /// What is broken though nobody was disturbed.
+    ///
+    /// # Panics
+    ///
+    /// If the operation does not come to an end when nobody disturbs it, or `ptrace` is not
+    /// allowed.
+    pub fn new(build: fn() -> Box<dyn Scene>) -> Result<Recording, String> {
+        let processors = sched::affinity().expect("at least one");
+        sched::set_affinity(&processors[processors.len() - 1..]).expect("one of ours");
+        // What is done only once in a process is done in this one.
+        let scene = build();
+        Traced::start(scene.as_ref()).finish();
+        scene.check(true)?;
+        let scene = build();
+        let route = Traced::start(scene.as_ref()).record();
+        scene.check(true)?;
+        Ok(Recording { build, route })
     }
 
-    /// Lets the child execute up to `count` instructions, and says how many it did. Falling
-    /// asleep in a system call as the last of them counts as having executed it.
-    fn steps(&mut self, count: usize, scene: &dyn Scene) -> usize {
-        for done in 0..count {
-            // Under the harness's slow steps, a sleep that ends at a tick may never begin.
-            if done % WAKE_EVERY == WAKE_EVERY - 1 {
-                scene.wake();
+    /// How many instructions the operation has.
+    #[must_use]
+    pub fn instructions(&self) -> usize {
+        self.route.len()
+    }
+
+    /// Disturbs the operation with `fate` at the chosen instructions.
+    ///
+    /// # Panics
+    ///
+    /// If the operation does not come to an end though it is woken.
+    #[must_use]
+    pub fn run(&self, fate: Fate, choice: Choice) -> Report {
+        let (mut report, end) = (Report::default(), self.instructions());
+        match choice {
+            Choice::Part { part, of } => {
+                let ks = (part..=end).step_by(of).filter(|&k| self.route.is_worth_a_try(k));
+                ks.for_each(|k| self.attempt(fate, k, &mut report));
             }
-            trace::step(self.pid).expect("a stopped child");
-            self.asleep = false;
-            let end = Deadline::after(PATIENCE);
-            loop {
-                match trace::wait(self.pid, ASLEEP).expect("our child") {
-                    Seen::Stopped(_) => break,
-                    Seen::Exited(0) => {
-                        self.ended = true;
-                        return done;
-                    }
-                    Seen::Exited(_) | Seen::Signaled(_) => {
-                        panic!("the operation failed by itself after {done} instructions")
-                    }
-                    Seen::Running if !self.sleeps() => {}
-                    Seen::Running if done + 1 == count => {
-                        self.asleep = true;
-                        return count;
-                    }
-                    Seen::Running => {
-                        scene.wake();
-                        assert!(!end.has_passed(), "it sleeps for ever after {done} instructions");
-                    }
+            Choice::Sample(budget, seed) => {
+                let over = Deadline::after(budget);
+                let mut random = seed | 1;
+                while report.tried < SAMPLE_MIN || !over.has_passed() {
+                    // xorshift: numbers that a seed repeats, and nothing more.
+                    random ^= random << 13;
+                    random ^= random >> 7;
+                    random ^= random << 17;
+                    self.attempt(fate, random as usize % (end + 1), &mut report);
                 }
             }
         }
-        count
+        report
     }
 
-    /// Whether the kernel says that the child sleeps, rather than that it has not got a CPU.
-    fn sleeps(&self) -> bool {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-        stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('S'))
-    }
-
-    fn kill(&mut self) {
-        if !self.ended {
-            let child = pidfd::open(self.pid).expect("our child, not yet reaped");
-            pidfd::signal(&child, 9).expect("our child, not yet reaped");
-            while !matches!(trace::wait(self.pid, PATIENCE), Ok(Seen::Signaled(_)) | Err(_)) {}
-            self.ended = true;
+    fn attempt(&self, fate: Fate, k: usize, report: &mut Report) {
+        let mut scene = (self.build)();
+        let mut child = Traced::start(scene.as_ref());
+        if !child.follow(&self.route, k) {
+            drop(child);
+            report.stepped += 1;
+            scene = (self.build)();
+            child = Traced::start(scene.as_ref());
+            child.step(k);
         }
-    }
-
-    /// Lets a paused child go on to its end.
-    fn finish(&mut self, scene: &dyn Scene) {
-        if self.ended {
-            return;
-        }
-        let end = Deadline::after(PATIENCE);
-        while self.asleep {
-            // It stops once more, after the system call in which it sleeps.
-            scene.wake();
-            let seen = trace::wait(self.pid, ASLEEP).expect("our child");
-            self.asleep = !matches!(seen, Seen::Stopped(_));
-            assert!(!end.has_passed(), "the operation is not woken after its pause");
-        }
-        trace::detach(self.pid).expect("a stopped child");
-        while !matches!(trace::wait(self.pid, ASLEEP), Ok(Seen::Exited(0))) {
-            if self.sleeps() {
-                scene.wake();
+        report.tried += 1;
+        report.asleep += usize::from(child.asleep);
+        let start;
+        let result = match fate {
+            Fate::Death => {
+                let finished = child.ended;
+                child.kill();
+                start = Instant::now();
+                scene.check(finished)
             }
-            assert!(!end.has_passed(), "the operation does not end well after its pause");
+            Fate::Pause => {
+                child.pause();
+                start = Instant::now();
+                let seen = scene.look_at_paused();
+                child.go_on();
+                seen.and_then(|()| scene.check(true))
+            }
+        };
+        if let Err(complaint) = result {
+            report.blocked += usize::from(start.elapsed() > BLOCKED);
+            report.complaints.push((k, complaint));
         }
-        self.ended = true;
-    }
-}
-
-impl Drop for Traced {
-    fn drop(&mut self) {
-        self.kill();
     }
 }

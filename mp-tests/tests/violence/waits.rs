@@ -118,8 +118,7 @@ pub(crate) const OPERATIONS: &[Operation] = &[
                 }
             },
             check: |barrier, _| {
-                let short = Duration::from_millis(200);
-                match in_time(short, || barrier.wait_timeout(short))? {
+                match in_time(BRIEFLY, || barrier.wait_timeout(BRIEFLY))? {
                     Ok(_) | Err(Error::Broken | Error::TimedOut) => {}
                     Err(error) => return Err(format!("a survivor: {error}")),
                 }
