@@ -1,33 +1,50 @@
-//! A bound on what a few bytes can make of themselves: elements that take no bytes at all.
+//! Bounds on what a few bytes can make of themselves: elements that take no bytes at all, and
+//! values inside of values.
 //!
 //! A list of `()` is as short as its length, so three bytes could keep a decoder busy for hours.
 //! Every element that does take a byte is paid for by that byte; so a message may hold as many
-//! elements as it has bytes, and [`FREE`] besides. The lists are counted by a serde deserializer
-//! around postcard's, which passes everything else on.
+//! elements as it has bytes, and [`FREE`] besides. And each value inside of a value of a recursive
+//! type takes room on the stack, so they lie no deeper than [`DEPTH`]. Both are counted by a serde
+//! deserializer around postcard's, which passes everything else on; a type without lists, options
+//! or enums costs no instruction more for it.
 
 use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, Visitor};
 
+use crate::Error;
+
 /// So many elements of a message may take no bytes.
 pub(crate) const FREE: usize = 1 << 16;
 
-/// How many more elements one message may hold; `None` once it has held too many.
+/// So many lists, maps, options and enums may lie inside of one another. A type cannot contain
+/// itself but through one of these. Unoptimised, each takes 3 to 12 KiB of stack.
+pub(crate) const DEPTH: usize = 128;
+
+/// What one message may still hold.
 #[derive(Debug)]
 pub(crate) struct Budget {
+    /// How many more elements; `None` once there were too many.
     left: Cell<Option<usize>>,
+    /// It went too deep.
+    is_deep: Cell<bool>,
 }
 
 impl Budget {
     /// For a message of `len` bytes.
     #[inline]
     pub(crate) fn of(len: usize) -> Budget {
-        Budget { left: Cell::new(Some(len.saturating_add(FREE))) }
+        Budget { left: Cell::new(Some(len.saturating_add(FREE))), is_deep: Cell::new(false) }
     }
 
-    pub(crate) fn is_overdrawn(&self) -> bool {
-        self.left.get().is_none()
+    /// What the message has too much of, if it has.
+    pub(crate) fn excess(&self) -> Option<Error> {
+        if self.is_deep.get() {
+            return Some(Error::TooDeep { max: DEPTH });
+        }
+        let overdrawn = self.left.get().is_none();
+        overdrawn.then(|| Error::Decode(format!("more than {FREE} of its elements take no bytes")))
     }
 
     #[inline]
@@ -45,6 +62,8 @@ impl Budget {
 pub(crate) struct Counted<'a, X> {
     inner: X,
     budget: &'a Budget,
+    /// How many lists, maps, options and enums lie around this.
+    depth: usize,
     /// For a visitor: its elements are as many as the bytes say, not as the type says.
     is_list: bool,
     /// For an access: its elements have been paid for.
@@ -54,12 +73,29 @@ pub(crate) struct Counted<'a, X> {
 impl<'a, X> Counted<'a, X> {
     #[inline]
     pub(crate) fn new(inner: X, budget: &'a Budget) -> Counted<'a, X> {
-        Counted { inner, budget, is_list: false, is_paid: true }
+        Counted { inner, budget, depth: 0, is_list: false, is_paid: true }
     }
 
+    /// Another part at the same depth.
     #[inline]
-    fn list(inner: X, budget: &'a Budget) -> Counted<'a, X> {
-        Counted { is_list: true, ..Counted::new(inner, budget) }
+    fn with<Y>(&self, inner: Y) -> Counted<'a, Y> {
+        Counted { depth: self.depth, ..Counted::new(inner, self.budget) }
+    }
+
+    /// For a deserializer: what visits the parts of a value that may be one of many.
+    #[inline]
+    fn inside<V, E: de::Error>(&self, visitor: V) -> Result<Counted<'a, V>, E> {
+        if self.depth == DEPTH {
+            self.budget.is_deep.set(true);
+            return Err(E::custom("too deep"));
+        }
+        Ok(Counted { depth: self.depth + 1, ..Counted::new(visitor, self.budget) })
+    }
+
+    /// As [`inside`](Counted::inside), of a list.
+    #[inline]
+    fn list<V, E: de::Error>(&self, visitor: V) -> Result<Counted<'a, V>, E> {
+        Ok(Counted { is_list: true, ..self.inside(visitor)? })
     }
 
     /// The access to the elements of a list that says how many they are, or does not.
@@ -69,7 +105,7 @@ impl<'a, X> Counted<'a, X> {
         access: A,
         len: Option<usize>,
     ) -> Result<Counted<'a, A>, E> {
-        let access = Counted::new(access, self.budget);
+        let access = self.with(access);
         match len {
             _ if !self.is_list => Ok(access),
             Some(len) => self.budget.charge(len).map(|()| access),
@@ -111,17 +147,20 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Counted<'_, D> {
 
     #[inline]
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.inner.deserialize_option(Counted::new(visitor, self.budget))
+        let visitor = self.inside(visitor)?;
+        self.inner.deserialize_option(visitor)
     }
 
     #[inline]
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.inner.deserialize_seq(Counted::list(visitor, self.budget))
+        let visitor = self.list(visitor)?;
+        self.inner.deserialize_seq(visitor)
     }
 
     #[inline]
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.inner.deserialize_map(Counted::list(visitor, self.budget))
+        let visitor = self.list(visitor)?;
+        self.inner.deserialize_map(visitor)
     }
 
     #[inline]
@@ -139,7 +178,8 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Counted<'_, D> {
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        self.inner.deserialize_newtype_struct(name, Counted::new(visitor, self.budget))
+        let visitor = self.with(visitor);
+        self.inner.deserialize_newtype_struct(name, visitor)
     }
 
     #[inline]
@@ -148,7 +188,8 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Counted<'_, D> {
         len: usize,
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        self.inner.deserialize_tuple(len, Counted::new(visitor, self.budget))
+        let visitor = self.with(visitor);
+        self.inner.deserialize_tuple(len, visitor)
     }
 
     #[inline]
@@ -158,7 +199,8 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Counted<'_, D> {
         len: usize,
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        self.inner.deserialize_tuple_struct(name, len, Counted::new(visitor, self.budget))
+        let visitor = self.with(visitor);
+        self.inner.deserialize_tuple_struct(name, len, visitor)
     }
 
     #[inline]
@@ -168,7 +210,8 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Counted<'_, D> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        self.inner.deserialize_struct(name, fields, Counted::new(visitor, self.budget))
+        let visitor = self.with(visitor);
+        self.inner.deserialize_struct(name, fields, visitor)
     }
 
     #[inline]
@@ -178,7 +221,8 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Counted<'_, D> {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        self.inner.deserialize_enum(name, variants, Counted::new(visitor, self.budget))
+        let visitor = self.inside(visitor)?;
+        self.inner.deserialize_enum(name, variants, visitor)
     }
 }
 
@@ -197,12 +241,14 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Counted<'_, V> {
 
     #[inline]
     fn visit_some<D: Deserializer<'de>>(self, some: D) -> Result<V::Value, D::Error> {
-        self.inner.visit_some(Counted::new(some, self.budget))
+        let some = self.with(some);
+        self.inner.visit_some(some)
     }
 
     #[inline]
     fn visit_newtype_struct<D: Deserializer<'de>>(self, inside: D) -> Result<V::Value, D::Error> {
-        self.inner.visit_newtype_struct(Counted::new(inside, self.budget))
+        let inside = self.with(inside);
+        self.inner.visit_newtype_struct(inside)
     }
 
     #[inline]
@@ -221,7 +267,8 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Counted<'_, V> {
 
     #[inline]
     fn visit_enum<A: de::EnumAccess<'de>>(self, access: A) -> Result<V::Value, A::Error> {
-        self.inner.visit_enum(Counted::new(access, self.budget))
+        let access = self.with(access);
+        self.inner.visit_enum(access)
     }
 }
 
@@ -230,7 +277,8 @@ impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Counted<'_, S> {
 
     #[inline]
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<S::Value, D::Error> {
-        self.inner.deserialize(Counted::new(deserializer, self.budget))
+        let deserializer = self.with(deserializer);
+        self.inner.deserialize(deserializer)
     }
 }
 
@@ -243,7 +291,8 @@ impl<'de, A: de::SeqAccess<'de>> de::SeqAccess<'de> for Counted<'_, A> {
         seed: S,
     ) -> Result<Option<S::Value>, A::Error> {
         self.pay()?;
-        self.inner.next_element_seed(Counted::new(seed, self.budget))
+        let seed = self.with(seed);
+        self.inner.next_element_seed(seed)
     }
 
     #[inline]
@@ -261,12 +310,14 @@ impl<'de, A: de::MapAccess<'de>> de::MapAccess<'de> for Counted<'_, A> {
         seed: S,
     ) -> Result<Option<S::Value>, A::Error> {
         self.pay()?;
-        self.inner.next_key_seed(Counted::new(seed, self.budget))
+        let seed = self.with(seed);
+        self.inner.next_key_seed(seed)
     }
 
     #[inline]
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
-        self.inner.next_value_seed(Counted::new(seed, self.budget))
+        let seed = self.with(seed);
+        self.inner.next_value_seed(seed)
     }
 
     #[inline]
@@ -284,8 +335,9 @@ impl<'a, 'de, A: de::EnumAccess<'de>> de::EnumAccess<'de> for Counted<'a, A> {
         self,
         seed: S,
     ) -> Result<(S::Value, Self::Variant), A::Error> {
+        let outer = self.with(());
         let (value, variant) = self.inner.variant_seed(seed)?;
-        Ok((value, Counted::new(variant, self.budget)))
+        Ok((value, outer.with(variant)))
     }
 }
 
@@ -299,12 +351,14 @@ impl<'de, A: de::VariantAccess<'de>> de::VariantAccess<'de> for Counted<'_, A> {
 
     #[inline]
     fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, A::Error> {
-        self.inner.newtype_variant_seed(Counted::new(seed, self.budget))
+        let seed = self.with(seed);
+        self.inner.newtype_variant_seed(seed)
     }
 
     #[inline]
     fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, A::Error> {
-        self.inner.tuple_variant(len, Counted::new(visitor, self.budget))
+        let visitor = self.with(visitor);
+        self.inner.tuple_variant(len, visitor)
     }
 
     #[inline]
@@ -313,6 +367,7 @@ impl<'de, A: de::VariantAccess<'de>> de::VariantAccess<'de> for Counted<'_, A> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, A::Error> {
-        self.inner.struct_variant(fields, Counted::new(visitor, self.budget))
+        let visitor = self.with(visitor);
+        self.inner.struct_variant(fields, visitor)
     }
 }

@@ -72,6 +72,12 @@ pub enum Error {
     /// The bytes are not a value of this type.
     #[error("the message does not hold such a value: {0}")]
     Decode(String),
+    /// Values lie in values lie in values, as they can where a type contains itself.
+    #[error("the message holds values more than {max} deep inside of one another")]
+    TooDeep {
+        /// How deep they may lie.
+        max: usize,
+    },
     /// A handle in the value could not be sent or received.
     #[error(transparent)]
     Handle(#[from] fd_table::Error),

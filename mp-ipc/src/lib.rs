@@ -45,7 +45,7 @@ pub use iter::{Drain, Iter};
 pub use joinable_queue::JoinableQueue;
 pub use lease::Lease;
 pub use listener::Listener;
-pub use message::{Message, decode, encode};
+pub use message::{Message, decode, decode_bytes, encode};
 pub use mp_sys::{Deadline, Errno, fd_table};
 pub use pipe::{pipe, simplex};
 pub use put_error::PutError;

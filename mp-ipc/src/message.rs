@@ -4,11 +4,11 @@ use std::cell::RefCell;
 use std::os::fd::OwnedFd;
 
 use mp_sys::fd_table;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::budget::{Budget, Counted, FREE};
+use crate::budget::{Budget, Counted};
 use crate::explain::explain;
 use crate::raw::fast::SHORT;
 
@@ -136,13 +136,15 @@ pub(crate) fn with_scratch<R>(act: impl FnOnce(&mut Vec<u8>) -> R) -> R {
 /// Reads a value from a message, all of whose bytes it must use.
 ///
 /// Bytes that are no such value are an error and nothing else: they cannot make this process
-/// execute, panic, allocate more than a few times their own length, or go on for long.
+/// execute, panic, overflow its stack, allocate more than a few times their own length, or go on
+/// for long.
 ///
 /// # Errors
 ///
 /// [`Error::Decode`] when the bytes do not fit the type, or when more than 65,536 elements of
-/// lists and maps in it take no bytes, as those of `Vec<()>`; [`Error::Handle`] when a handle's
-/// descriptor did not come with them.
+/// lists and maps in it take no bytes, as those of `Vec<()>`; [`Error::TooDeep`] when more than
+/// 128 lists, maps, options and enums lie inside of one another, as they can where a type contains
+/// itself; [`Error::Handle`] when a handle's descriptor did not come with them.
 ///
 /// # Examples
 ///
@@ -177,9 +179,30 @@ pub(crate) fn decode_from<T: DeserializeOwned>(
     decode_supplied(bytes, fds)
 }
 
+/// Reads a value without handles from `bytes`, all of which it must use and some of which it may
+/// borrow: [`decode`] for bytes that came some other way than as a [`Message`].
+///
+/// # Errors
+///
+/// As [`decode`], with [`Error::Decode`] for a handle.
+///
+/// # Examples
+///
+/// ```
+/// let bytes = mp_ipc::encode(&(1u8, "one"))?.bytes;
+/// assert_eq!(mp_ipc::decode_bytes::<(u8, &str)>(&bytes)?, (1, "one"));
+/// assert!(mp_ipc::decode_bytes::<(u8, &str)>(&bytes[..3]).is_err());
+/// # Ok::<(), mp_ipc::Error>(())
+/// ```
+#[inline]
+pub fn decode_bytes<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Error> {
+    let budget = Budget::of(bytes.len());
+    whole(take_from(bytes, &budget), &budget)
+}
+
 /// A value from the start of `bytes`, and the rest of them.
 #[inline]
-fn take_from<'a, T: DeserializeOwned>(
+fn take_from<'a, T: Deserialize<'a>>(
     bytes: &'a [u8],
     budget: &Budget,
 ) -> Result<(T, &'a [u8]), postcard::Error> {
@@ -191,15 +214,18 @@ fn take_from<'a, T: DeserializeOwned>(
 #[cold]
 fn decode_supplied<T: DeserializeOwned>(bytes: &[u8], fds: Vec<OwnedFd>) -> Result<T, Error> {
     let budget = Budget::of(bytes.len());
-    fd_table::supply(fds, || match take_from(bytes, &budget) {
+    fd_table::supply(fds, || {
+        whole(take_from(bytes, &budget), &budget)
+            .map_err(|error| fd_table::failure().map_or(error, Error::Handle))
+    })
+}
+
+/// The value, if nothing is left over, or else what is wrong.
+#[inline]
+fn whole<T>(taken: Result<(T, &[u8]), postcard::Error>, budget: &Budget) -> Result<T, Error> {
+    match taken {
         Ok((value, [])) => Ok(value),
         Ok((_, rest)) => Err(Error::Decode(format!("{} bytes are left over", rest.len()))),
-        Err(error) => Err(match fd_table::failure() {
-            Some(cause) => Error::Handle(cause),
-            None if budget.is_overdrawn() => {
-                Error::Decode(format!("more than {FREE} of its elements take no bytes"))
-            }
-            None => Error::Decode(error.to_string()),
-        }),
-    })
+        Err(error) => Err(budget.excess().unwrap_or_else(|| Error::Decode(error.to_string()))),
+    }
 }

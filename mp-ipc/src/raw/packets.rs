@@ -10,7 +10,7 @@ use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use mp_sys::Errno;
-use mp_sys::socket::{self, FDS_MAX, RecvFlags, SendFlags};
+use mp_sys::socket::{self, FDS_MAX, RecvFlags, ReturnFlags, SendFlags};
 
 use crate::Error;
 
@@ -63,12 +63,15 @@ impl Packets {
         let mut bytes = [0; PACKET];
         socket::set_peek_offset(&self.leave, skip).map_err(Error::os("setsockopt"))?;
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        socket::recv(&self.leave, &mut bytes, &mut fds, flags).map_err(Error::os("recvmsg"))?;
-        if fds.len() == count as usize {
-            return Ok(fds);
-        }
+        let got = socket::recv(&self.leave, &mut bytes, &mut fds, flags);
         // The kernel leaves out what this process may not open any more.
-        Err(Error::Os { op: "receiving descriptors", errno: Errno::MFILE })
+        if got.map_err(Error::os("recvmsg"))?.flags.contains(ReturnFlags::CTRUNC) {
+            return Err(Error::Os { op: "receiving descriptors", errno: Errno::MFILE });
+        }
+        if fds.len() != count as usize {
+            return Err(Error::Protocol("a queued message has not as many descriptors as it says"));
+        }
+        Ok(fds)
     }
 
     /// Throws away the packets up to that under `label`. The caller has the get lock.

@@ -1,12 +1,13 @@
 //! A queue whose memory another process has scribbled over: every call still ends, with an error
 //! or with something to decode.
 
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use mp_ipc::{Error, Queue};
+use mp_ipc::{Error, Fd, Queue};
 use proptest::prelude::*;
 
 use crate::scribble::{HEADER, RING, SOON, Step, WORDS, memory, run};
@@ -73,6 +74,18 @@ fn an_item_that_came_back_from_no_lease_is_an_error() {
         memory(&queue).write_all_at(&1_u32.to_le_bytes(), HEADER + 8).unwrap();
         assert!(matches!(queue.get_timeout(SOON), Err(Error::Protocol(_))));
     }));
+}
+
+/// The record says that one descriptor more came, or one less, than there are.
+#[test]
+fn a_wrong_number_of_descriptors_is_not_a_lack_of_room_for_them() {
+    for said in [0_u64, 2, 200] {
+        let queue = Queue::<Fd>::with_capacity(0, 4096).unwrap();
+        queue.put(File::open("/dev/null").unwrap().into()).unwrap();
+        memory(&queue).write_all_at(&(said << 32 | 1).to_le_bytes(), RING + 8).unwrap();
+        let got = queue.try_get();
+        assert!(matches!(got, Err(Error::Protocol(_))), "{said}: {got:?}");
+    }
 }
 
 /// Every record of the ring is done with, and the leases reach around it a million times.

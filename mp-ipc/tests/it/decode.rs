@@ -108,3 +108,43 @@ fn honest_elements_without_bytes_come_back() {
     let map: BTreeMap<u32, Vec<String>> = (0..100_000).map(|key| (key, vec![])).collect();
     assert_eq!(decode::<BTreeMap<u32, Vec<String>>>(encode(&map).unwrap()).unwrap(), map);
 }
+
+/// A value in a value in a value.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+enum Tree {
+    Leaf,
+    Node(Box<Tree>),
+    Named { name: [String; 3], inside: Vec<Tree> },
+    Struct(Box<Struct>),
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Struct {
+    numbers: [u64; 8],
+    inside: (String, [Wrapped; 1]),
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Wrapped(Tree);
+
+#[test]
+fn values_lie_no_deeper_than_the_stack_has_room_for() {
+    fn hostile<T: for<'de> Deserialize<'de>>(layer: &[u8], layers: usize) {
+        let Err(error) = decode::<T>(Message::from_bytes(layer.repeat(layers))) else { panic!() };
+        assert!(matches!(error, Error::TooDeep { max: 128 }), "{error}");
+    }
+    // A thread of the usual size.
+    let run = || {
+        hostile::<Tree>(&[1], 1 << 20);
+        hostile::<Tree>(&[2, 0, 0, 0, 1], 1 << 20);
+        hostile::<Option<Tree>>(&[1], 1 << 20);
+        hostile::<Tree>(&[3, 0, 0, 0, 0, 0, 0, 0, 0, 0], 1 << 20);
+        let mut chain = Tree::Leaf;
+        (0..127)
+            .for_each(|_| chain = Tree::Node(Box::new(std::mem::replace(&mut chain, Tree::Leaf))));
+        assert_eq!(decode::<Tree>(encode(&chain).unwrap()).unwrap(), chain);
+        let deeper = encode(&Tree::Node(Box::new(chain))).unwrap();
+        assert!(matches!(decode::<Tree>(deeper), Err(Error::TooDeep { .. })));
+    };
+    std::thread::Builder::new().stack_size(1 << 21).spawn(run).unwrap().join().unwrap();
+}
