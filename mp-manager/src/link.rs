@@ -96,11 +96,8 @@ impl Link {
         loop {
             match self.inbox.next(REPLY_MAX) {
                 Front::Frame(frame) => {
-                    let answer: Answer = match postcard::take_from_bytes(frame) {
-                        Ok((answer, [])) => answer,
-                        _ => return Err(Error::Protocol("not a reply".to_owned())),
-                    };
-                    return Ok(answer?);
+                    let answer: Result<Answer, _> = mp_ipc::decode_bytes(frame);
+                    return Ok(answer.map_err(|_| Error::Protocol("not a reply".to_owned()))??);
                 }
                 Front::TooBig(_) => return Err(Error::Protocol("a reply too long".to_owned())),
                 Front::Part => {}

@@ -51,9 +51,8 @@ impl Peer {
         match self.inbox.next(max) {
             Front::Part => Ok(None),
             Front::TooBig(len) => Err(Failure::TooBig { len: len as u64, max: max as u64 }),
-            Front::Frame(frame) => match postcard::take_from_bytes(frame) {
-                Ok((request, [])) => Ok(Some(request)),
-                Ok(_) => Err(Failure::protocol("a request is followed by more bytes")),
+            Front::Frame(frame) => match mp_ipc::decode_bytes(frame) {
+                Ok(request) => Ok(Some(request)),
                 Err(error) => Err(Failure::Protocol(format!("not a request: {error}"))),
             },
         }

@@ -81,16 +81,12 @@ pub(crate) fn unpack<T: DeserializeOwned>(session: &Arc<Session>, blob: &Blob) -
     for &object in &blob.refs {
         session.count(object);
     }
-    let (value, scope) = within(scope, || postcard::take_from_bytes(&blob.bytes));
+    let (value, scope) = within(scope, || mp_ipc::decode_bytes(&blob.bytes));
     if let Some(Scope::Incoming { refs, .. }) = scope {
         // The type has no use for these.
         refs.into_iter().for_each(|object| session.release(object));
     }
-    match value {
-        Ok((value, [])) => Ok(value),
-        Ok(_) => Err(Error::Decode("more bytes than the type has".to_owned())),
-        Err(error) => Err(failure().unwrap_or_else(|| Error::Decode(error.to_string()))),
-    }
+    value.map_err(decoding)
 }
 
 /// Decodes many values. If one cannot be decoded, the references in the others are let go.
@@ -105,12 +101,8 @@ pub(crate) fn unpack_all<T: DeserializeOwned>(
 
 /// Decodes a key.
 pub(crate) fn unpack_plain<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
-    let (value, _) = within(Scope::Plain, || postcard::take_from_bytes(bytes));
-    match value {
-        Ok((value, [])) => Ok(value),
-        Ok(_) => Err(Error::Decode("more bytes than the type has".to_owned())),
-        Err(error) => Err(failure().unwrap_or_else(|| Error::Decode(error.to_string()))),
-    }
+    let (value, _) = within(Scope::Plain, || mp_ipc::decode_bytes(bytes));
+    value.map_err(decoding)
 }
 
 /// Where a proxy that is being encoded is going.
@@ -166,6 +158,13 @@ fn encoding(error: postcard::Error) -> Error {
     failure().unwrap_or_else(|| Error::Encode(error.to_string()))
 }
 
+fn decoding(error: mp_ipc::Error) -> Error {
+    failure().unwrap_or_else(|| match error {
+        mp_ipc::Error::Decode(text) => Error::Decode(text),
+        other => Error::Decode(other.to_string()),
+    })
+}
+
 /// Calls `code` in a scope, and gives the scope back.
 fn within<R>(scope: Scope, code: impl FnOnce() -> R) -> (R, Option<Scope>) {
     /// Ends the scope, also when a user's code panics.
@@ -187,4 +186,16 @@ fn within<R>(scope: Scope, code: impl FnOnce() -> R) -> (R, Option<Scope>) {
     let scope = SCOPES.with_borrow_mut(|scopes| scopes.stack.pop());
     std::mem::forget(end);
     (result, scope)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_bytes_from_a_client_are_no_more_than_a_few_elements() {
+        let key = pack_plain(&u64::MAX).unwrap();
+        let decoded = unpack_plain::<Vec<()>>(&key);
+        assert!(matches!(decoded, Err(Error::Decode(_))), "ten bytes, and work for centuries");
+    }
 }

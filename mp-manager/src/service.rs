@@ -264,11 +264,7 @@ fn encode<T: Serialize>(value: &T) -> Result<ByteBuf, Failure> {
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
-    match postcard::take_from_bytes(bytes) {
-        Ok((value, [])) => Ok(value),
-        Ok(_) => Err(Failure::protocol("more bytes than the type has")),
-        Err(error) => Err(Failure::Protocol(format!("not such a value: {error}"))),
-    }
+    mp_ipc::decode_bytes(bytes).map_err(|error| Failure::Protocol(error.to_string()))
 }
 
 impl fmt::Debug for Desks {

@@ -303,7 +303,7 @@ impl World {
                 self.create(who, shape, init, out).map(Reply::Object)
             }
             Request::Submit { pool, function, items, types } => {
-                let function = postcard::from_bytes(&function)
+                let function = mp_ipc::decode_bytes(&function)
                     .map_err(|error| Failure::Protocol(format!("not a function: {error}")))?;
                 self.object(pool)?.crew()?;
                 let outcome = self.create(who, pool::outcome(types), Init::Empty, out)?;
