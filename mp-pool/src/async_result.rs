@@ -12,7 +12,7 @@ use mp_sys::{Deadline, fd_table};
 use serde::de::DeserializeOwned;
 
 use crate::batch::{Batch, Content, Effect, Mail, Piece};
-use crate::codec::{self, Item};
+use crate::codec::{self, Item, Row};
 use crate::inner::Inner;
 use crate::job::Failure;
 use crate::{Error, TaskError};
@@ -200,8 +200,8 @@ fn is_successful(piece: &Piece) -> bool {
     match &piece.content {
         Content::Failed(_) => false,
         Content::Reply { bytes, .. } => {
-            let mut row = &bytes[..];
-            while let Some(item) = codec::take(&mut row) {
+            let mut row = Row::new(bytes);
+            while let Some(item) = row.take() {
                 if matches!(item, Item::Failure(_)) {
                     return false;
                 }
@@ -220,10 +220,10 @@ pub(crate) fn results<R: DeserializeOwned + 'static>(
         Content::Failed(error) => (0..piece.count).for_each(|_| each(Err(error.clone()))),
         Content::Reply { bytes, fds } => {
             let fds: Result<Vec<_>, _> = fds.iter().map(|fd| fd.try_clone()).collect();
-            let mut row = &bytes[..];
+            let mut row = Row::new(bytes);
             let mut decode_all = || {
                 for _ in 0..piece.count {
-                    each(match codec::take(&mut row) {
+                    each(match row.take() {
                         Some(Item::Value(item)) => codec::decode(item)
                             .map_err(|reason| TaskError::Codec(format!("result: {reason}"))),
                         Some(Item::Failure(item)) => Err(failure(item)),
@@ -263,12 +263,14 @@ pub(crate) fn assemble_all<R: DeserializeOwned + 'static>(
         if let Content::Reply { bytes, fds } = &piece.content
             && fds.is_empty()
         {
-            let mut row = &bytes[..];
+            let mut row = Row::new(bytes);
             let before = values.len();
-            while let Some(Item::Value(item)) = codec::take(&mut row)
+            codec::take_numbers(&mut row, &mut values);
+            while let Some(Item::Value(item)) = row.take()
                 && let Ok(value) = codec::decode(item)
             {
                 values.push(value);
+                codec::take_numbers(&mut row, &mut values);
             }
             if values.len() - before == piece.count as usize {
                 continue;

@@ -156,26 +156,21 @@ impl<'n> Chunk<'n> {
 
     /// Encodes the next items.
     pub(crate) fn push<A: Serialize + 'static>(&mut self, items: &[A]) {
-        let mut items = items.iter();
-        while !items.as_slice().is_empty() {
+        let mut items = items;
+        while !items.is_empty() {
             let mut body = Vec::with_capacity(self.name.len() + 16 * items.len().min(1 << 16));
             begin_body(self.name, &mut body);
-            let (first, mut count) = (self.next, 0);
-            let mut failed = None;
-            for item in items.by_ref() {
-                if let Err(reason) = codec::push(&mut body, item) {
-                    failed = Some(reason);
-                    break;
-                }
-                count += 1;
-            }
-            self.next += u64::from(count);
+            let pushed = codec::push_all(&mut body, items);
+            let count = pushed.as_ref().map_or_else(|(at, _)| *at, |()| items.len());
             if count > 0 {
-                self.runs.push((first, count, body));
+                self.runs.push((self.next, count as u32, body));
             }
-            if let Some(reason) = failed {
+            self.next += count as u64;
+            items = &items[count..];
+            if let Err((_, reason)) = pushed {
                 self.failed.push((self.next, reason));
                 self.next += 1;
+                items = &items[1..];
             }
         }
     }

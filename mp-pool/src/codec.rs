@@ -1,16 +1,20 @@
 //! Items in a row: how arguments and results lie in a message.
 //!
-//! Each item is `[length][bytes]`, so that one that cannot be decoded spoils no other. The length
-//! of a number is one byte; [`LONG`] is followed by four bytes of length; [`FAILED`], in replies
-//! only, is followed by the length of an encoded [`Failure`](crate::job::Failure).
+//! Each item is `[length][bytes]`, so that one that cannot be decoded spoils no other. [`LONG`] is
+//! followed by four bytes of length; [`FAILED`], in replies only, is followed by the length of an
+//! encoded [`Failure`](crate::job::Failure). Numbers lie together as they lie in memory, behind
+//! one [`Block`]: many small items are most often numbers, and copying them is nearly all that is
+//! to be done.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use postcard::ser_flavors::Flavor;
 
+/// A block of numbers.
+const BLOCK: u8 = 253;
 /// The length stands in the next four bytes.
 const LONG: u8 = 254;
 /// As `LONG`, and the item is a failure.
@@ -24,6 +28,119 @@ const HEAD: usize = 5;
 pub(crate) enum Item<'a> {
     Value(&'a [u8]),
     Failure(&'a [u8]),
+}
+
+/// What stands before numbers that lie together. A row may end within a block: then it has as many
+/// as are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Block {
+    /// The length of each.
+    pub(crate) size: u8,
+    pub(crate) count: u32,
+}
+
+impl Block {
+    pub(crate) const HEAD: usize = 8;
+
+    #[inline]
+    pub(crate) fn to_bytes(self) -> [u8; Block::HEAD] {
+        (u64::from(BLOCK) | u64::from(self.size) << 8 | u64::from(self.count) << 32).to_le_bytes()
+    }
+
+    fn from_bytes(bytes: [u8; Block::HEAD]) -> Block {
+        Block { size: bytes[1], count: (u64::from_le_bytes(bytes) >> 32) as u32 }
+    }
+}
+
+/// A row that is being read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Row<'a> {
+    rest: &'a [u8],
+    /// What is left of the block that `rest` begins in.
+    block: Block,
+}
+
+impl<'a> Row<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Row<'a> {
+        Row { rest: bytes, block: Block { size: 0, count: 0 } }
+    }
+
+    /// Takes the next item off the front; `None` if there is no whole item.
+    #[inline]
+    pub(crate) fn take(&mut self) -> Option<Item<'a>> {
+        if self.block.count == 0 {
+            return self.take_slowly();
+        }
+        let (item, rest) = self.rest.split_at_checked(usize::from(self.block.size))?;
+        self.rest = rest;
+        self.block.count -= 1;
+        Some(Item::Value(item))
+    }
+
+    fn take_slowly(&mut self) -> Option<Item<'a>> {
+        let mut row = self.rest;
+        let (mark, rest) = loop {
+            let (&mark, rest) = row.split_first()?;
+            if mark != BLOCK {
+                break (mark, rest);
+            }
+            let (head, rest) = row.split_first_chunk()?;
+            let block = Block::from_bytes(*head);
+            if block.count > 0 {
+                // Without a whole number, `self` stays before the block.
+                let (item, rest) = rest.split_at_checked(usize::from(block.size.max(1)))?;
+                *self = Row { rest, block: Block { count: block.count - 1, ..block } };
+                return Some(Item::Value(item));
+            }
+            row = rest;
+        };
+        if mark < BLOCK {
+            let (item, rest) = rest.split_at_checked(usize::from(mark))?;
+            self.rest = rest;
+            return Some(Item::Value(item));
+        }
+        let (len, rest) = rest.split_first_chunk()?;
+        let (item, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+        self.rest = rest;
+        Some(if mark == LONG { Item::Value(item) } else { Item::Failure(item) })
+    }
+
+    /// Takes off the numbers that follow, if they are of that size: their bytes.
+    #[inline]
+    pub(crate) fn take_numbers(&mut self, size: usize) -> &'a [u8] {
+        if self.block.count == 0
+            && self.rest.first() == Some(&BLOCK)
+            && let Some((head, rest)) = self.rest.split_first_chunk()
+        {
+            *self = Row { rest, block: Block::from_bytes(*head) };
+        }
+        if usize::from(self.block.size) != size || size == 0 {
+            return &[];
+        }
+        let count = (self.block.count as usize).min(self.rest.len() / size);
+        let (numbers, rest) = self.rest.split_at(count * size);
+        self.rest = rest;
+        self.block.count -= count as u32;
+        numbers
+    }
+
+    /// Takes whole items off, at most `max`, and says how many there were.
+    pub(crate) fn skip(&mut self, max: usize) -> usize {
+        (0..max).take_while(|_| self.take().is_some()).count()
+    }
+
+    /// How many bytes have not been taken off.
+    pub(crate) fn len(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// Appends what has not been taken off to `row`, as a row that begins here.
+    pub(crate) fn append_to(&self, row: &mut Vec<u8>) {
+        if self.block.count > 0 {
+            row.extend_from_slice(&self.block.to_bytes());
+        }
+        row.extend_from_slice(self.rest);
+    }
 }
 
 /// Appends to a vector.
@@ -49,10 +166,27 @@ impl Flavor for Onto<'_> {
     }
 }
 
-/// Appends `value` as an item. If it fails, `row` is as before.
+/// Appends `values` as items, and says how many: all, or those before the first that cannot be
+/// encoded, with the reason.
+pub(crate) fn push_all<T: Serialize + 'static>(
+    row: &mut Vec<u8>,
+    values: &[T],
+) -> Result<(), (usize, String)> {
+    if push_numbers(row, values) {
+        return Ok(());
+    }
+    for (at, value) in values.iter().enumerate() {
+        push(row, value).map_err(|reason| (at, reason))?;
+    }
+    Ok(())
+}
+
+/// Appends `value` as an item, not a number in a block. If it fails, `row` is as before.
 #[inline]
 pub(crate) fn push<T: Serialize + 'static>(row: &mut Vec<u8>, value: &T) -> Result<(), String> {
-    if push_number(row, value) {
+    if let Some(number) = Number::of(value) {
+        row.push(number.len as u8);
+        row.extend_from_slice(number.bytes());
         return Ok(());
     }
     push_as(row, value, LONG)
@@ -91,42 +225,59 @@ pub(crate) fn push_bytes(row: &mut Vec<u8>, bytes: &[u8]) {
     row.extend_from_slice(bytes);
 }
 
-/// Takes the next item off the front of `row`; `None` if there is no whole item.
-#[inline]
-pub(crate) fn take<'a>(row: &mut &'a [u8]) -> Option<Item<'a>> {
-    let (&mark, rest) = row.split_first()?;
-    if mark < LONG {
-        let (item, rest) = rest.split_at_checked(usize::from(mark))?;
-        *row = rest;
-        return Some(Item::Value(item));
-    }
-    let (len, rest) = rest.split_first_chunk()?;
-    let (item, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
-    *row = rest;
-    Some(if mark == LONG { Item::Value(item) } else { Item::Failure(item) })
+/// A number's bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Number {
+    len: usize,
+    bytes: [u8; 16],
 }
 
-/// Numbers lie in a row as they lie in memory: many small items are most often numbers, and
-/// then a good part of the time goes into these few lines. The compiler knows the type, so of
-/// the list one line is left, or none.
+impl Number {
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+/// The compiler knows the type, so of the list one line is left, or none.
 macro_rules! numbers {
     ($($number:ty),*) => {
-        /// Appends a number; `false` if `value` is none.
+        impl Number {
+            /// The bytes of `value`; `None` if that is no number.
+            #[inline(always)]
+            pub(crate) fn of<T: 'static>(value: &T) -> Option<Number> {
+                let value: &dyn Any = value;
+                $(if let Some(number) = value.downcast_ref::<$number>() {
+                    const LEN: usize = size_of::<$number>();
+                    let mut bytes = [0; 16];
+                    bytes[..LEN].copy_from_slice(&number.to_le_bytes());
+                    return Some(Number { len: LEN, bytes });
+                })*
+                None
+            }
+        }
+
+        /// Appends numbers as a block; `false` if they are none.
         #[inline]
-        fn push_number<T: 'static>(row: &mut Vec<u8>, value: &T) -> bool {
-            let value: &dyn Any = value;
-            $(if let Some(number) = value.downcast_ref::<$number>() {
-                const LEN: usize = size_of::<$number>();
-                let mut item = [LEN as u8; 1 + LEN];
-                item[1..].copy_from_slice(&number.to_le_bytes());
-                row.extend_from_slice(&item);
+        fn push_numbers<T: 'static>(row: &mut Vec<u8>, values: &[T]) -> bool {
+            const fn fits(len: usize) -> bool { len <= u32::MAX as usize }
+            $(if TypeId::of::<T>() == TypeId::of::<$number>() && fits(values.len()) {
+                let block = Block { size: size_of::<$number>() as u8, count: values.len() as u32 };
+                let start = row.len() + Block::HEAD;
+                row.reserve(Block::HEAD + size_of_val(values));
+                row.extend_from_slice(&block.to_bytes());
+                row.resize(start + size_of_val(values), 0);
+                for (place, value) in row[start..].as_chunks_mut().0.iter_mut().zip(values) {
+                    let value: &dyn Any = value;
+                    *place = value.downcast_ref::<$number>().map_or([0; _], |n| n.to_le_bytes());
+                }
                 return true;
             })*
             false
         }
 
         /// Reads a `T`; `None` if that is no number.
-        #[inline]
+        #[inline(always)]
         fn decode_number<T: 'static>(item: &[u8]) -> Option<Result<T, String>> {
             let mut value: Option<T> = None;
             let place: &mut dyn Any = &mut value;
@@ -135,6 +286,17 @@ macro_rules! numbers {
                 return Some(value.ok_or_else(|| wrong_length(item.len())));
             })*
             None
+        }
+
+        /// Takes the numbers off that lie next in `row`, if a `T` is such a number.
+        #[inline]
+        #[expect(clippy::ptr_arg, reason = "it is told by its type what a `T` is")]
+        pub(crate) fn take_numbers<T: 'static>(row: &mut Row<'_>, values: &mut Vec<T>) {
+            let values: &mut dyn Any = values;
+            $(if let Some(numbers) = values.downcast_mut::<Vec<$number>>() {
+                let bytes = row.take_numbers(size_of::<$number>()).as_chunks().0;
+                numbers.extend(bytes.iter().map(|bytes| <$number>::from_le_bytes(*bytes)));
+            })*
         }
     };
 }
@@ -159,19 +321,14 @@ pub(crate) fn decode<T: DeserializeOwned + 'static>(item: &[u8]) -> Result<T, St
     }
 }
 
-/// How many whole items stand in `row`, and how many bytes they take.
-pub(crate) fn count(row: &[u8], max: usize) -> (usize, usize) {
-    let mut rest = row;
-    let mut items = 0;
-    while items < max && take(&mut rest).is_some() {
-        items += 1;
-    }
-    (items, row.len() - rest.len())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn items(row: &[u8]) -> Vec<&[u8]> {
+        let mut row = Row::new(row);
+        std::iter::from_fn(|| row.take()).map(|(Item::Value(i) | Item::Failure(i))| i).collect()
+    }
 
     #[test]
     fn rows_hold_items_of_all_lengths() {
@@ -181,30 +338,29 @@ mod tests {
             push(&mut row, &"x".repeat(len)).unwrap();
         }
         push_failure(&mut row, &7u8).unwrap();
-        assert_eq!(count(&row, usize::MAX), (lengths.len() + 1, row.len()));
-        let mut rest = &row[..];
+        let mut rest = Row::new(&row);
         for len in lengths {
-            let Some(Item::Value(item)) = take(&mut rest) else { panic!("item of {len}") };
+            let Some(Item::Value(item)) = rest.take() else { panic!("item of {len}") };
             assert_eq!(decode::<String>(item).unwrap().len(), len);
         }
-        assert_eq!(take(&mut rest), Some(Item::Failure(&[7])));
-        assert_eq!(take(&mut rest), None);
+        assert_eq!(rest.take(), Some(Item::Failure(&[7])));
+        assert_eq!((rest.take(), rest.len()), (None, 0));
     }
 
     #[test]
     fn numbers_come_back_or_are_refused() {
         let mut row = Vec::new();
         push(&mut row, &u64::MAX).unwrap();
-        push(&mut row, &-1.5f32).unwrap();
-        push(&mut row, &300u16).unwrap();
-        let mut rest = &row[..];
-        let mut next = || match take(&mut rest) {
-            Some(Item::Value(item)) => item.to_vec(),
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(decode::<u64>(&next()), Ok(u64::MAX));
-        assert_eq!(decode::<f32>(&next()), Ok(-1.5));
-        assert!(decode::<u64>(&next()).unwrap_err().contains("2 bytes"));
+        push_all(&mut row, &[-1.5f32, 2.5]).unwrap();
+        push_all::<u8>(&mut row, &[]).unwrap();
+        push_all(&mut row, &[300u16]).unwrap();
+        let items = items(&row);
+        assert_eq!(decode::<u64>(items[0]), Ok(u64::MAX));
+        assert_eq!(decode::<f32>(items[2]), Ok(2.5));
+        assert!(decode::<u64>(items[3]).unwrap_err().contains("2 bytes"));
+        let (mut rest, mut whole) = (Row::new(&row[9..]), Vec::<f32>::new());
+        take_numbers(&mut rest, &mut whole);
+        assert_eq!(whole, [-1.5, 2.5]);
     }
 
     #[test]
@@ -215,9 +371,18 @@ mod tests {
             push(&mut row, &"y".repeat(len)).unwrap();
             ends.push(row.len());
         }
+        ends.extend([1, 2, 3].map(|n| row.len() + Block::HEAD + 4 * n));
+        push_all(&mut row, &[1u32, 2, 3]).unwrap();
         for cut in 0..=row.len() {
+            let mut rest = Row::new(&row[..cut]);
             let whole = ends.iter().filter(|end| **end <= cut).count() - 1;
-            assert_eq!(count(&row[..cut], usize::MAX), (whole, ends[whole]), "cut at {cut}");
+            assert_eq!((rest.skip(usize::MAX), cut - rest.len()), (whole, ends[whole]), "at {cut}");
+        }
+        for done in 0..ends.len() {
+            let (mut rest, mut tail) = (Row::new(&row), Vec::new());
+            assert_eq!(rest.skip(done), done);
+            rest.append_to(&mut tail);
+            assert_eq!(items(&tail), items(&row)[done..], "after {done}");
         }
     }
 }

@@ -11,7 +11,7 @@ use mp_sys::{Deadline, Errno};
 
 use crate::TaskError;
 use crate::batch::{Batch, Content, Effect, Piece};
-use crate::codec::{self, Item};
+use crate::codec::{self, Item, Row};
 use crate::hand::Hand;
 use crate::job::{COUNT, Failure, TIMED};
 use crate::lane::{Frame, READY};
@@ -422,8 +422,9 @@ impl Core {
     fn salvage(&mut self, id: TaskId, mut bytes: Vec<u8>, died: impl FnOnce(u64) -> TaskError) {
         let Some((mut work, fate)) = self.ledger.remove(id) else { return };
         self.timed -= usize::from(work.limits.is_timed());
-        let (done, used) = codec::count(&bytes, work.count as usize);
-        let done = done as u32;
+        let mut row = Row::new(&bytes);
+        let done = row.skip(work.count as usize) as u32;
+        let used = bytes.len() - row.len();
         bytes.truncate(used);
         let (batch, first) = (Arc::clone(&work.batch), work.first);
         if done > 0 {
@@ -603,12 +604,12 @@ impl Core {
 }
 
 /// What an initialiser's reply says, if that is a failure.
-fn init_failure(mut row: &[u8]) -> Option<String> {
+fn init_failure(row: &[u8]) -> Option<String> {
     let failure = |item| match codec::decode(item) {
         Ok(Failure::Panicked(panic)) => panic.to_string(),
         Ok(Failure::Codec(reason)) | Err(reason) => reason,
     };
-    match codec::take(&mut row) {
+    match Row::new(row).take() {
         Some(Item::Value(item)) => codec::decode::<Result<(), String>>(item).ok()?.err(),
         Some(Item::Failure(item)) => Some(failure(item)),
         None => None,
@@ -620,7 +621,7 @@ impl Worker {
         let len = work.body.len();
         self.feed == Feed::Nothing
             && self.end.has_claim()
-            && self.end.room() >= Frame::HEAD + len.min(self.end.piece_max())
+            && self.end.room() >= Frame::span(len.min(self.end.piece_max()))
     }
 
     /// Queues a task, or as much of it as there is room for. Returns its claim word.
@@ -658,7 +659,7 @@ impl Worker {
                 (Feed::Abort(id) | Feed::Task(id, _), _) => (id, &[][..], None),
             };
             let piece = bytes.len().min(self.end.piece_max());
-            if self.end.room() < Frame::HEAD + piece {
+            if self.end.room() < Frame::span(piece) {
                 if asked {
                     return;
                 }

@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::Error;
-use crate::codec::{self, Item};
+use crate::codec::{self, Item, Row};
 use crate::job::Job;
 
 /// Calls a function with a job's items.
@@ -73,8 +73,9 @@ fn make_name<F: Serialize + DeserializeOwned + 'static>(
 }
 
 /// Finds the function that `name` stands for. Always the same for the same name.
-pub(crate) fn resolve(mut name: &[u8]) -> Result<Runner, String> {
-    let mut part = || match codec::take(&mut name) {
+pub(crate) fn resolve(name: &[u8]) -> Result<Runner, String> {
+    let mut row = Row::new(name);
+    let mut part = || match row.take() {
         Some(Item::Value(part)) => Ok(part),
         _ => Err("the name is cut short".to_owned()),
     };

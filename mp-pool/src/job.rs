@@ -7,10 +7,10 @@ use mp_sys::{Deadline, fd_table};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::codec::{self, Item};
+use crate::codec::{self, Item, Number, Row};
 use crate::function::Initialised;
 use crate::local;
-use crate::worker_end::{Claimed, WorkerEnd};
+use crate::worker_end::{Claimed, Reply, WorkerEnd};
 
 /// Why one item has no result, as it travels.
 #[derive(Debug, Serialize, Deserialize)]
@@ -95,31 +95,38 @@ impl Job {
         &mut self,
         function: impl Fn(A) -> R,
     ) {
-        self.each(|item, scratch| {
+        self.each(|item, reply, scratch| {
             let failure = match codec::decode::<A>(item) {
                 Err(reason) => Failure::Codec(format!("argument: {reason}")),
-                Ok(argument) => match codec::push(scratch, &function(argument)) {
-                    Ok(()) => return,
-                    Err(reason) => Failure::Codec(format!("result: {reason}")),
-                },
+                Ok(argument) => {
+                    let result = function(argument);
+                    if let Some(number) = Number::of(&result) {
+                        return reply.write_number(number);
+                    }
+                    scratch.clear();
+                    match codec::push(scratch, &result) {
+                        Ok(()) => return reply.write(scratch),
+                        Err(reason) => Failure::Codec(format!("result: {reason}")),
+                    }
+                }
             };
-            fail(&failure, scratch);
+            fail(&failure, reply, scratch);
         });
     }
 
     /// Answers every item with the same failure.
     pub(crate) fn refuse(&mut self, reason: &str) {
-        self.each(|_, scratch| {
-            fail(&Failure::Codec(reason.to_owned()), scratch);
+        self.each(|_, reply, scratch| {
+            fail(&Failure::Codec(reason.to_owned()), reply, scratch);
         });
     }
 
-    fn each(&mut self, mut call: impl FnMut(&[u8], &mut Vec<u8>)) {
+    fn each(&mut self, mut call: impl FnMut(&[u8], &mut Reply<'_>, &mut Vec<u8>)) {
         let count = self.extra & COUNT;
         let timed = self.extra & TIMED != 0;
-        let mut rest = items_at(&self.body).map_or(&[][..], |at| &self.body[at..]);
+        let mut rest = Row::new(items_at(&self.body).map_or(&[][..], |at| &self.body[at..]));
         let scratch = &mut self.scratch;
-        let mut reply = self.end.reply(self.id);
+        let mut reply = self.end.reply(self.id, count);
         let incoming = std::mem::take(&mut self.fds);
         let mut done = 0;
         let ((), outgoing) = fd_table::collect(|| {
@@ -131,20 +138,17 @@ impl Job {
                             if timed {
                                 reply.begin_item();
                             }
-                            scratch.clear();
-                            match codec::take(&mut rest) {
-                                Some(Item::Value(item)) => call(item, scratch),
-                                _ => call(&[], scratch), // Cut short: decoding says so.
-                            }
-                            reply.write(scratch);
+                            let item = match rest.take() {
+                                Some(Item::Value(item)) => item,
+                                _ => &[], // Cut short: decoding says so.
+                            };
+                            call(item, &mut reply, scratch);
                             reply.commit_item();
                             done += 1;
                         }
                     });
                     if let Err(panic) = panic {
-                        scratch.clear();
-                        fail(&Failure::Panicked(panic), scratch);
-                        reply.write(scratch);
+                        fail(&Failure::Panicked(panic), &mut reply, scratch);
                         reply.commit_item();
                         done += 1;
                     }
@@ -158,8 +162,9 @@ impl Job {
 
 /// Writes a failure in place of a result.
 #[cold]
-fn fail(failure: &Failure, row: &mut Vec<u8>) {
-    row.clear();
+fn fail(failure: &Failure, reply: &mut Reply<'_>, scratch: &mut Vec<u8>) {
+    scratch.clear();
     // A string or two: that can be encoded.
-    let _ = codec::push_failure(row, failure);
+    let _ = codec::push_failure(scratch, failure);
+    reply.write(scratch);
 }

@@ -15,7 +15,7 @@
 //! ```
 //!
 //! Positions count bytes from the beginning of time and never wrap; the place in the ring is the
-//! position modulo the capacity, a power of two.
+//! position modulo the capacity, a power of two. Frames begin at multiples of 8.
 
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
@@ -37,7 +37,7 @@ const CLAIMS_AT: usize = 192;
 const RINGS_AT: usize = CLAIMS_AT + CLAIMS * size_of::<AtomicU64>();
 
 /// The version of the layout above, in place of an element's hash.
-const LAYOUT: u64 = 1;
+const LAYOUT: u64 = 2;
 
 /// Words that only the worker writes.
 pub(crate) mod of_worker {
@@ -151,6 +151,13 @@ impl Ring {
         }
     }
 
+    /// Writes a word at position `at`, which is a multiple of 8.
+    #[inline]
+    pub(crate) fn store(&self, at: u64, word: u64) {
+        // Within the ring, whose capacity is a power of two.
+        let _ = self.bytes.store(at as usize & (self.capacity() - 1), word);
+    }
+
     /// Appends the `len` bytes from position `at` on to `bytes`.
     pub(crate) fn append_to(&self, at: u64, len: usize, bytes: &mut Vec<u8>) {
         let (start, first) = self.split(at, len);
@@ -195,6 +202,12 @@ impl Frame {
     pub(crate) const MORE: u16 = 2;
     /// The pool has thought better of it: the message is to be dropped.
     pub(crate) const ABORT: u16 = 4;
+
+    /// How much of the ring a frame of `len` bytes takes: frames begin at multiples of 8.
+    #[inline]
+    pub(crate) fn span(len: usize) -> usize {
+        Frame::HEAD + len.next_multiple_of(8)
+    }
 
     pub(crate) fn has(&self, flag: u16) -> bool {
         self.flags & flag != 0

@@ -83,7 +83,7 @@ impl PoolEnd {
     /// Queues a frame, for which there is [room](PoolEnd::room). Returns the number of its claim
     /// word, if it is the first of its message.
     pub(crate) fn push(&mut self, frame: Frame, body: &[u8]) -> u64 {
-        debug_assert!(Frame::HEAD + body.len() <= self.room() && frame.len as usize == body.len());
+        debug_assert!(Frame::span(body.len()) <= self.room() && frame.len as usize == body.len());
         let claim = self.queued;
         if frame.has(Frame::FIRST) {
             // Released by the store of the tail.
@@ -92,7 +92,7 @@ impl PoolEnd {
         }
         self.lane.tasks.write(self.tail, &frame.to_bytes());
         self.lane.tasks.write(self.tail + Frame::HEAD as u64, body);
-        self.tail += (Frame::HEAD + body.len()) as u64;
+        self.tail += Frame::span(body.len()) as u64;
         // Release: the commit; pairs with the Acquire in `WorkerEnd::peek`.
         self.lane.pool[of_pool::TASK_TAIL].store(self.tail, Ordering::Release);
         claim
@@ -169,11 +169,11 @@ impl PoolEnd {
         self.lane.replies.read(self.head, &mut head);
         let frame = Frame::from_bytes(head);
         let len = frame.len as usize;
-        if waiting < Frame::HEAD + len {
+        if waiting < Frame::span(len) {
             return Err(Garbled);
         }
         self.lane.replies.append_to(self.head + Frame::HEAD as u64, len, body);
-        self.head += (Frame::HEAD + len) as u64;
+        self.head += Frame::span(len) as u64;
         // Release: pairs with the Acquire in `Reply::make_room`: we have read it.
         self.lane.pool[of_pool::REPLY_HEAD].store(self.head, Ordering::Release);
         Ok(Some(frame))

@@ -7,7 +7,7 @@ use mp_sys::{Deadline, socket};
 
 use crate::Error;
 use crate::bell::{Ear, bell};
-use crate::codec::{self, Item};
+use crate::codec::{self, Item, Row};
 use crate::lane::{Frame, Lane};
 use crate::pool_end::{Claim, Garbled, PoolEnd};
 use crate::worker_end::{Claimed, WorkerEnd};
@@ -93,7 +93,7 @@ impl PoolSide {
     /// Queues a task and wakes the worker. `None` if there is no room: `task` must fit into the
     /// ring as a whole, and up to 127 tasks may be unclaimed.
     pub fn send(&mut self, id: u64, task: &[u8]) -> Option<Ticket> {
-        if !self.end.has_claim() || self.end.room() < Frame::HEAD + task.len() {
+        if !self.end.has_claim() || self.end.room() < Frame::span(task.len()) {
             return None;
         }
         let frame = Frame { len: task.len() as u32, flags: Frame::FIRST, fds: 0, id, extra: 0 };
@@ -169,10 +169,9 @@ fn garbled(Garbled: Garbled) -> Error {
     Error::Invalid("the lane holds what no worker writes")
 }
 
-fn items(mut row: &[u8]) -> Vec<Vec<u8>> {
-    let next = || match codec::take(&mut row)? {
-        Item::Value(item) | Item::Failure(item) => Some(item.to_vec()),
-    };
+fn items(row: &[u8]) -> Vec<Vec<u8>> {
+    let mut row = Row::new(row);
+    let next = || row.take().map(|(Item::Value(item) | Item::Failure(item))| item.to_vec());
     std::iter::from_fn(next).collect()
 }
 
@@ -204,7 +203,7 @@ impl WorkerSide {
     /// [`next`](WorkerSide::next) waits for tasks.
     pub fn reply<'r>(&mut self, id: u64, results: impl IntoIterator<Item = &'r [u8]>) {
         let mut item = Vec::new();
-        let mut reply = self.0.reply(id);
+        let mut reply = self.0.reply(id, 0);
         for result in results {
             item.clear();
             codec::push_bytes(&mut item, result);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::batch::Batch;
-use crate::codec;
+use crate::codec::{Block, Row};
 use crate::job::{begin_body, items_at};
 
 /// What a task may take.
@@ -47,13 +47,15 @@ impl Work {
         let Some(at) = items_at(&self.body).filter(|_| done < self.count) else {
             return (None, None);
         };
-        let items = &self.body[at..];
-        let (_, skipped) = codec::count(items, done as usize);
-        let (_, this) = codec::count(&items[skipped..], 1);
-        let part = |first: u32, count: u32, row: &[u8]| {
-            let mut body = Vec::with_capacity(at + row.len());
+        let mut row = Row::new(&self.body[at..]);
+        row.skip(done as usize);
+        let from = row;
+        row.skip(1);
+        let part = |first: u32, count: u32, row: Row<'_>, beyond: Row<'_>| {
+            let mut body = Vec::with_capacity(at + Block::HEAD + row.len());
             begin_body(&self.body[2..at], &mut body);
-            body.extend_from_slice(row);
+            row.append_to(&mut body);
+            body.truncate(body.len() - beyond.len());
             Work {
                 batch: Arc::clone(&self.batch),
                 first: self.first + u64::from(first),
@@ -64,9 +66,9 @@ impl Work {
                 asked: false,
             }
         };
-        let one = part(done, 1, &items[skipped..skipped + this]);
+        let one = part(done, 1, from, row);
         let left = self.count - done - 1;
-        let rest = (left > 0).then(|| part(done + 1, left, &items[skipped + this..]));
+        let rest = (left > 0).then(|| part(done + 1, left, row, Row::new(&[])));
         (Some(one), rest)
     }
 }

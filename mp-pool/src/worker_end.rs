@@ -7,6 +7,7 @@ use mp_sys::socket::{RecvFlags, SendFlags};
 use mp_sys::{Deadline, futex};
 
 use crate::bell::{Bell, recv_fds, send_fds};
+use crate::codec::{Block, Number};
 use crate::lane::{CLAIMS, Frame, Lane, QUEUED, TAKEN, of_pool, of_worker, sleepers};
 
 /// The end that reads tasks and writes replies.
@@ -146,7 +147,7 @@ impl WorkerEnd {
     }
 
     fn skip(&mut self, frame: Frame) {
-        self.head += Frame::HEAD as u64 + u64::from(frame.len);
+        self.head += Frame::span(frame.len as usize) as u64;
         // Release: pairs with the Acquire in `PoolEnd::room`: the bytes have been read.
         self.lane.worker[of_worker::TASK_HEAD].store(self.head, Ordering::Release);
         // SeqCst: pairs with the fence in `PoolEnd::want_room`.
@@ -170,11 +171,13 @@ impl WorkerEnd {
         recv_fds(&self.wire, RecvFlags::empty()).unwrap_or_default()
     }
 
-    /// Begins the reply to task `id`.
-    pub(crate) fn reply(&mut self, id: u64) -> Reply<'_> {
+    /// Begins the reply to task `id`, which has `items` items.
+    pub(crate) fn reply(&mut self, id: u64, items: u64) -> Reply<'_> {
         let begin = self.tail;
         let at = begin + Frame::HEAD as u64;
-        let mut reply = Reply { limit: 0, end: self, id, begin, at, first: Frame::FIRST };
+        let block = OpenBlock::default();
+        let first = Frame::FIRST;
+        let mut reply = Reply { limit: 0, end: self, id, begin, at, first, items, block };
         reply.look_for_room();
         reply
     }
@@ -195,12 +198,78 @@ pub(crate) struct Reply<'a> {
     /// How far there is room, as known.
     limit: u64,
     first: u16,
+    /// How many items have no result yet.
+    items: u64,
+    block: OpenBlock,
+}
+
+/// Numbers that are being written one by one: for `left` more there is room.
+#[derive(Debug, Default)]
+struct OpenBlock {
+    head: u64,
+    size: u8,
+    count: u32,
+    left: u32,
 }
 
 impl Reply<'_> {
+    /// Appends a number, which lies together with those before it.
+    #[inline(always)]
+    pub(crate) fn write_number(&mut self, number: Number) {
+        let bytes = number.bytes();
+        if self.block.left == 0 || usize::from(self.block.size) != bytes.len() {
+            self.begin_block(bytes.len());
+        }
+        if let Ok(word) = bytes.try_into()
+            && self.at.is_multiple_of(8)
+        {
+            self.end.lane.replies.store(self.at, u64::from_le_bytes(word));
+        } else {
+            self.end.lane.replies.write(self.at, bytes);
+        }
+        self.at += bytes.len() as u64;
+        self.block.left -= 1;
+    }
+
+    /// Begins a block for numbers of `size` bytes, as long as there is room in the frame.
+    #[cold]
+    fn begin_block(&mut self, size: usize) {
+        self.end_block();
+        let least = (Block::HEAD + size) as u64;
+        loop {
+            self.look_for_room();
+            if self.limit >= self.at + least {
+                break;
+            }
+            if self.at > self.begin + Frame::HEAD as u64 {
+                self.close(Frame::MORE, 0, 0);
+            } else {
+                self.wait_for_room();
+            }
+        }
+        let room = (self.limit - self.at) as usize - Block::HEAD;
+        let count = (room / size).min(self.items.max(1) as usize) as u32;
+        self.block = OpenBlock { head: self.at, size: size as u8, count, left: count };
+        let head = Block { size: size as u8, count }.to_bytes();
+        self.end.lane.replies.write(self.at, &head);
+        self.at += Block::HEAD as u64;
+    }
+
+    /// Corrects the head of a block that has become shorter than it was to be.
+    fn end_block(&mut self) {
+        let OpenBlock { head, size, count, left } = std::mem::take(&mut self.block);
+        if left > 0 {
+            let block = Block { size, count: count - left };
+            self.end.lane.replies.write(head, &block.to_bytes());
+        }
+    }
+
     /// Appends bytes, in several frames if they do not fit into one.
     #[inline]
     pub(crate) fn write(&mut self, bytes: &[u8]) {
+        if self.block.left > 0 {
+            self.end_block();
+        }
         if self.at + bytes.len() as u64 <= self.limit {
             self.end.lane.replies.write(self.at, bytes);
             self.at += bytes.len() as u64;
@@ -233,7 +302,8 @@ impl Reply<'_> {
 
     /// Marks what has been written as whole results.
     #[inline]
-    pub(crate) fn commit_item(&self) {
+    pub(crate) fn commit_item(&mut self) {
+        self.items = self.items.saturating_sub(1);
         // Release: pairs with the Acquire in `PoolEnd::leftovers`.
         self.end.lane.worker[of_worker::DRAFT].store(self.at, Ordering::Release);
     }
@@ -246,6 +316,7 @@ impl Reply<'_> {
 
     /// Ends the reply. `nanos` is how long the task ran.
     pub(crate) fn finish(mut self, fds: &[OwnedFd], nanos: u64) {
+        self.end_block();
         let mut sent = 0;
         if !fds.is_empty() {
             let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
@@ -265,13 +336,13 @@ impl Reply<'_> {
         let flags = flags | self.first;
         let frame = Frame { len: len as u32, flags, fds, id: self.id, extra };
         self.end.lane.replies.write(self.begin, &frame.to_bytes());
-        self.end.tail = self.at;
+        self.end.tail = self.begin + Frame::span(len) as u64;
         // Release: the commit; pairs with the Acquire in `PoolEnd::next_reply`.
-        self.end.lane.worker[of_worker::REPLY_TAIL].store(self.at, Ordering::Release);
+        self.end.lane.worker[of_worker::REPLY_TAIL].store(self.end.tail, Ordering::Release);
         self.end.bell.ring();
         self.first = 0;
-        self.begin = self.at;
-        self.at += Frame::HEAD as u64;
+        self.begin = self.end.tail;
+        self.at = self.begin + Frame::HEAD as u64;
         self.limit = 0;
     }
 

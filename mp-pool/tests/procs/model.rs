@@ -62,7 +62,11 @@ enum Call {
 
 fn sequences_against_a_model(kind: Kind) {
     let failure_persistence = Some(Box::new(FileFailurePersistence::Off) as _);
-    let config = Config { cases: 6 * race_time().as_secs() as u32, failure_persistence, ..Config::default() };
+    let config = Config {
+        cases: 6 * race_time().as_secs() as u32,
+        failure_persistence,
+        ..Config::default()
+    };
     let strategy = (prop::collection::vec(act(), 1..40), prop::option::of(1..5u64), 0..3u8);
     let outcome = TestRunner::new(config).run(&strategy, |(acts, recycle, end)| {
         play(kind, acts, recycle, end);
