@@ -257,47 +257,39 @@ pub(crate) fn assemble_one<R: DeserializeOwned + 'static>(pieces: &[Piece]) -> R
 pub(crate) fn assemble_all<R: DeserializeOwned + 'static>(
     pieces: &[Piece],
 ) -> Result<Vec<R>, Error> {
-    let mut values = Vec::with_capacity(count(pieces));
-    for piece in pieces {
-        // First as if all were well, in a loop that does nothing else.
-        if let Content::Reply { bytes, fds } = &piece.content
-            && fds.is_empty()
+    let count = pieces.iter().map(|piece| piece.count as usize).sum();
+    let mut values = Vec::with_capacity(count);
+    pieces.iter().try_for_each(|piece| append_all(piece, &mut values))?;
+    Ok(values)
+}
+
+/// Appends the results in a piece, if none of them is a failure.
+pub(crate) fn append_all<R: DeserializeOwned + 'static>(
+    piece: &Piece,
+    values: &mut Vec<R>,
+) -> Result<(), TaskError> {
+    // First as if all were well, in a loop that does nothing else.
+    if let Content::Reply { bytes, fds } = &piece.content
+        && fds.is_empty()
+    {
+        let mut row = Row::new(bytes);
+        let before = values.len();
+        codec::take_numbers(&mut row, values);
+        while let Some(Item::Value(item)) = row.take()
+            && let Ok(value) = codec::decode(item)
         {
-            let mut row = Row::new(bytes);
-            let before = values.len();
-            codec::take_numbers(&mut row, &mut values);
-            while let Some(Item::Value(item)) = row.take()
-                && let Ok(value) = codec::decode(item)
-            {
-                values.push(value);
-                codec::take_numbers(&mut row, &mut values);
-            }
-            if values.len() - before == piece.count as usize {
-                continue;
-            }
-            values.truncate(before);
+            values.push(value);
+            codec::take_numbers(&mut row, values);
         }
-        let mut failed = None;
-        results(piece, |item| match item {
-            Ok(value) => values.push(value),
-            Err(error) => failed = failed.take().or(Some(error)),
-        });
-        if let Some(error) = failed {
-            return Err(error.into());
+        if values.len() - before == piece.count as usize {
+            return Ok(());
         }
+        values.truncate(before);
     }
-    Ok(values)
-}
-
-/// The results of a call with many items, each for itself.
-pub(crate) fn assemble_each<R: DeserializeOwned + 'static>(
-    pieces: &[Piece],
-) -> Result<Vec<Result<R, TaskError>>, Error> {
-    let mut values = Vec::with_capacity(count(pieces));
-    pieces.iter().for_each(|piece| results(piece, |item| values.push(item)));
-    Ok(values)
-}
-
-fn count(pieces: &[Piece]) -> usize {
-    pieces.iter().map(|piece| piece.count as usize).sum()
+    let mut failed = None;
+    results(piece, |item| match item {
+        Ok(value) => values.push(value),
+        Err(error) => failed = failed.take().or(Some(error)),
+    });
+    failed.map_or(Ok(()), Err)
 }

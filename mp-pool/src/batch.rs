@@ -53,6 +53,10 @@ pub(crate) struct Batch {
     mail: Mutex<Mail>,
     news: Condvar,
     hook: Option<Hook>,
+    /// How many items it will have, if that is known before they are entered.
+    total: Option<u64>,
+    /// Its tasks are taken by a closed pool, too: it has an [`Admission`](crate::inner::Admission).
+    pub(crate) admitted: bool,
 }
 
 impl fmt::Debug for Batch {
@@ -92,6 +96,12 @@ impl Batch {
         Batch { hook, ..Batch::default() }
     }
 
+    /// A batch that is entered bit by bit, in a call that waits for its end.
+    pub(crate) fn admitted(hook: Option<Hook>, total: Option<usize>) -> Batch {
+        let total = total.map(|total| total as u64);
+        Batch { hook, total, admitted: true, ..Batch::default() }
+    }
+
     /// A batch of one item.
     pub(crate) fn single(hook: Option<Hook>) -> Batch {
         let mail = Mail { open: 1, sealed: true, ..Mail::default() };
@@ -119,7 +129,7 @@ impl Batch {
         mail.pieces.push(piece);
         if let Some(hook) = &self.hook {
             let hook = Arc::clone(hook);
-            let total = mail.sealed.then_some(mail.done + mail.open);
+            let total = self.total.or(mail.sealed.then_some(mail.done + mail.open));
             let progress = Progress { done: mail.done, total };
             effects.push(Effect::Call(Box::new(move || hook(progress))));
         }

@@ -34,7 +34,7 @@ impl Call {
         A: Serialize + DeserializeOwned + 'static,
         R: Serialize + DeserializeOwned + 'static,
     {
-        pool.check_open()?;
+        pool.core.lock().check_open()?;
         let name = function::name(function)?;
         let mut items = items.into_iter();
         let size = match (self.chunk, items.size_hint()) {
@@ -53,7 +53,7 @@ impl Call {
 
     /// How many items make a good chunk, of `len`: enough chunks that all workers end together,
     /// and few enough that a chunk is worth its trip.
-    fn cut(&self, pool: &Inner, len: usize) -> usize {
+    pub(crate) fn cut(&self, pool: &Inner, len: usize) -> usize {
         let workers = pool.core.lock().target.max(1);
         len.div_ceil(workers * CHUNKS_PER_WORKER).max(1)
     }
@@ -86,7 +86,7 @@ impl Call {
         Ok(batch)
     }
 
-    /// Hands in neighbouring items as one task.
+    /// Hands in neighbouring items as one task, and says how many bytes it has.
     pub(crate) fn send_chunk<A: Serialize + 'static>(
         &self,
         pool: &Inner,
@@ -94,11 +94,13 @@ impl Call {
         batch: &Arc<Batch>,
         first: u64,
         items: &[A],
-    ) -> Result<(), TaskError> {
+    ) -> Result<usize, TaskError> {
         batch.expect(items.len() as u64);
         let mut chunk = Chunk::new(name, first);
         let ((), fds) = fd_table::collect(|| chunk.push(items));
-        self.hand_in(pool, batch, chunk, fds)
+        let bytes = chunk.runs.iter().map(|(_, _, body)| body.len()).sum();
+        self.hand_in(pool, batch, chunk, fds)?;
+        Ok(bytes)
     }
 
     /// Hands in what could be encoded, and delivers the failures of what could not.

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use mp_sys::{Deadline, Errno};
 
-use crate::TaskError;
 use crate::batch::{Batch, Content, Effect, Piece};
 use crate::codec::{self, Item, Row};
 use crate::hand::Hand;
@@ -21,6 +20,7 @@ use crate::settings::Settings;
 use crate::stats::Counts;
 use crate::work::Work;
 use crate::worker::INIT;
+use crate::{Error, TaskError};
 
 /// The pool's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +35,10 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) phase: Phase,
+    /// How many calls are at work that were taken when the pool was open.
+    pub(crate) admitted: usize,
+    /// They may send more, though the pool is closed.
+    pub(crate) admits: bool,
     /// Why the pool gave up.
     pub(crate) broken: Option<String>,
     pub(crate) ledger: Ledger<Work>,
@@ -110,6 +114,8 @@ impl Core {
     pub(crate) fn new(settings: &Settings) -> Core {
         let mut core = Core {
             phase: Phase::Open,
+            admitted: 0,
+            admits: true,
             broken: None,
             ledger: Ledger::new(),
             slots: Vec::new(),
@@ -130,11 +136,23 @@ impl Core {
         core
     }
 
+    /// Whether the pool takes tasks.
+    pub(crate) fn check_open(&self) -> Result<(), Error> {
+        match (self.phase, &self.broken) {
+            (_, Some(reason)) => Err(Error::Broken(reason.clone())),
+            (Phase::Open, None) => Ok(()),
+            _ => Err(Error::Closed),
+        }
+    }
+
     /// Whether a closed pool has just come to have no tasks left.
     pub(crate) fn is_newly_done(&mut self) -> bool {
-        self.phase == Phase::Closed
-            && self.ledger.len() == 0
-            && !std::mem::replace(&mut self.told_done, true)
+        self.is_done() && !std::mem::replace(&mut self.told_done, true)
+    }
+
+    /// Whether the pool is closed and has no tasks left.
+    pub(crate) fn is_done(&self) -> bool {
+        self.phase == Phase::Closed && self.ledger.len() == 0 && self.admitted == 0
     }
 
     /// Enters a task and sends it if a worker can take it.

@@ -1,6 +1,6 @@
 //! Results one by one, from an input that is read as they are used up.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::iter::FusedIterator;
 use std::sync::Arc;
@@ -13,8 +13,9 @@ use serde::de::DeserializeOwned;
 use crate::async_result::results;
 use crate::batch::{Batch, Mail, Piece};
 use crate::call::Call;
+use crate::flow::Flow;
 use crate::inner::Inner;
-use crate::{Error, TaskError, function};
+use crate::{Error, TaskError};
 
 /// How many nanoseconds of work make a trip to a worker worth while.
 const WORTH_A_TRIP: u64 = 20_000;
@@ -38,35 +39,19 @@ pub(crate) enum Order {
 /// Python: `IMapIterator`.
 #[doc(alias = "IMapIterator")]
 pub struct Imap<I: Iterator, R> {
-    pool: Arc<Inner>,
-    call: Call,
-    batch: Arc<Batch>,
-    name: Result<Arc<[u8]>, TaskError>,
-    input: I,
-    input_ended: bool,
+    flow: Flow<I>,
     order: Order,
-    chunk: usize,
-    /// Whether `chunk` follows the time that items take.
+    /// Whether chunks follow the time that items take.
     adapts: bool,
-    window: usize,
-    /// How many items have been sent.
-    sent: u64,
-    /// How many results have been returned.
-    returned: u64,
-    /// Pieces that came before their turn.
-    early: BTreeMap<u64, Piece>,
     /// Results that can be returned.
     ready: VecDeque<Result<R, TaskError>>,
-    /// Where the next result in order begins.
-    next: u64,
-    buffer: Vec<I::Item>,
 }
 
 impl<I: Iterator, R> fmt::Debug for Imap<I, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Imap")
-            .field("sent", &self.sent)
-            .field("returned", &self.returned)
+            .field("sent", &self.flow.sent)
+            .field("returned", &self.flow.returned)
             .finish_non_exhaustive()
     }
 }
@@ -84,31 +69,13 @@ where
         input: I,
         order: Order,
     ) -> Imap<I, R> {
-        let (chunk, window) = call.chunk_and_window(pool);
         // Where a worker's tasks are counted, an item is a task unless it is said otherwise.
         let counted = pool.settings.tasks_per_worker.or(pool.settings.memory_per_worker);
         let adapts = call.chunk.is_none() && counted.is_none();
-        let mut imap = Imap {
-            batch: Arc::new(Batch::new(call.hook.clone())),
-            name: function::name(function)
-                .map_err(|error| TaskError::Codec(format!("function: {error}"))),
-            pool: Arc::clone(pool),
-            call,
-            input,
-            input_ended: false,
-            order,
-            chunk,
-            adapts,
-            window,
-            sent: 0,
-            returned: 0,
-            early: BTreeMap::new(),
-            ready: VecDeque::new(),
-            next: 0,
-            buffer: Vec::new(),
-        };
-        imap.refill();
-        imap
+        let batch = Batch::new(call.hook.clone());
+        let mut flow = Flow::new(pool, call, batch, function, input);
+        flow.refill();
+        Imap { flow, order, adapts, ready: VecDeque::new() }
     }
 
     /// As `next`, but waits no longer than `timeout`.
@@ -131,17 +98,17 @@ where
         deadline: Option<Deadline>,
     ) -> Result<Option<Result<R, TaskError>>, TimedOut> {
         loop {
-            if self.ready.is_empty() || self.room() >= self.window.div_ceil(2) {
-                self.refill();
+            if self.ready.is_empty() || self.flow.room() >= self.flow.window.div_ceil(2) {
+                self.flow.refill();
             }
             if let Some(result) = self.ready.pop_front() {
-                self.returned += 1;
+                self.flow.returned += 1;
                 return Ok(Some(result));
             }
-            if self.input_ended && self.returned == self.sent {
+            if self.flow.is_over() {
                 return Ok(None);
             }
-            if !self.pool.wait(&self.batch, Mail::has_pieces, deadline) {
+            if !self.flow.pool.wait(&self.flow.batch, Mail::has_pieces, deadline) {
                 return Err(TimedOut);
             }
             self.take_in();
@@ -150,28 +117,17 @@ where
 
     /// Takes in the pieces that have come.
     fn take_in(&mut self) {
-        let pieces = self.batch.look(|mail| std::mem::take(&mut mail.pieces));
+        let pieces = self.flow.arrived();
         if self.adapts
             && let Some(piece) = pieces.last()
         {
             self.adapt(piece.nanos / u64::from(piece.count.max(1)));
         }
         let ready = &mut self.ready;
-        if self.order == Order::Arrival {
-            pieces.iter().for_each(|piece| results(piece, |result| ready.push_back(result)));
-            return;
-        }
-        for piece in pieces {
-            if piece.first == self.next {
-                self.next += u64::from(piece.count);
-                results(&piece, |result| ready.push_back(result));
-                while let Some(piece) = self.early.remove(&self.next) {
-                    self.next += u64::from(piece.count);
-                    results(&piece, |result| ready.push_back(result));
-                }
-            } else {
-                self.early.insert(piece.first, piece);
-            }
+        let each = |piece: &Piece| results(piece, |result| ready.push_back(result));
+        match self.order {
+            Order::Arrival => pieces.iter().for_each(each),
+            Order::Input => self.flow.in_order(pieces, each),
         }
     }
 
@@ -179,51 +135,8 @@ where
     /// and its own death, but they share the trip.
     fn adapt(&mut self, nanos: u64) {
         let together = (WORTH_A_TRIP / nanos.max(1)) as usize;
-        let workers = self.pool.settings.workers;
-        self.chunk = together.clamp(1, (self.window / (4 * workers)).max(1));
-    }
-
-    /// How many more items may be on their way.
-    fn room(&self) -> usize {
-        self.window.saturating_sub((self.sent - self.returned) as usize)
-    }
-
-    /// Sends as much of the input as the window allows.
-    fn refill(&mut self) {
-        while !self.input_ended {
-            let room = self.room();
-            if room < self.chunk.min(self.window) {
-                return;
-            }
-            // If the input panics, what it gave before is kept and sent by the next call.
-            while self.buffer.len() < self.chunk.min(room) {
-                match self.input.next() {
-                    Some(item) => self.buffer.push(item),
-                    None => {
-                        self.input_ended = true;
-                        break;
-                    }
-                }
-            }
-            if self.buffer.is_empty() {
-                return;
-            }
-            let first = self.sent;
-            self.sent += self.buffer.len() as u64;
-            let sent = match &self.name {
-                Ok(name) => {
-                    self.call.send_chunk(&self.pool, name, &self.batch, first, &self.buffer)
-                }
-                Err(error) => Err(error.clone()),
-            };
-            if let Err(error) = sent {
-                // The pool takes no more: one word about it, and the end.
-                self.input_ended = true;
-                self.sent = first + 1;
-                self.batch.refuse(first, error);
-            }
-            self.buffer.clear();
-        }
+        let workers = self.flow.pool.settings.workers;
+        self.flow.chunk = together.clamp(1, (self.flow.window / (4 * workers)).max(1));
     }
 }
 
@@ -250,12 +163,4 @@ where
     A: Serialize + DeserializeOwned + 'static,
     R: Serialize + DeserializeOwned + 'static,
 {
-}
-
-impl<I: Iterator, R> Drop for Imap<I, R> {
-    fn drop(&mut self) {
-        if self.returned < self.sent {
-            self.pool.abandon(&self.batch);
-        }
-    }
 }

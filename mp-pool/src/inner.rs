@@ -107,18 +107,13 @@ impl Inner {
                 }
                 Ok(())
             }
+            (Phase::Closed, None) if work.batch.admitted && core.admits => {
+                core.submit(work);
+                Ok(())
+            }
+            _ if work.batch.admitted => Err(TaskError::Cancelled),
             _ => Err(TaskError::Closed),
         })
-    }
-
-    /// Whether the pool takes tasks.
-    pub(crate) fn check_open(&self) -> Result<(), Error> {
-        let core = self.core.lock();
-        match (core.phase, &core.broken) {
-            (_, Some(reason)) => Err(Error::Broken(reason.clone())),
-            (Phase::Open, None) => Ok(()),
-            _ => Err(Error::Closed),
-        }
     }
 
     /// Waits until `wanted` holds of the batch; `false` when the deadline passed first.
@@ -257,5 +252,23 @@ impl Inner {
 
     pub(crate) fn abandon(&self, batch: &Arc<Batch>) {
         self.with(|core| core.abandon(batch));
+    }
+}
+
+/// A call that sends its tasks bit by bit: a pool that is closed meanwhile waits for it.
+pub(crate) struct Admission<'p>(&'p Inner);
+
+impl Admission<'_> {
+    pub(crate) fn new(pool: &Inner) -> Result<Admission<'_>, Error> {
+        let mut core = pool.core.lock();
+        core.check_open()?;
+        core.admitted += 1;
+        Ok(Admission(pool))
+    }
+}
+
+impl Drop for Admission<'_> {
+    fn drop(&mut self) {
+        self.0.with(|core| core.admitted -= 1);
     }
 }

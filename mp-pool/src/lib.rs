@@ -14,6 +14,7 @@ mod collector;
 mod completed;
 mod core;
 mod error;
+mod flow;
 mod function;
 mod hand;
 mod imap;

@@ -258,6 +258,7 @@ impl Pool {
     pub fn close_and_cancel(&self) {
         self.close();
         self.inner.with(|core| {
+            core.admits = false;
             let ids = core.ledger.ids().map(|(id, _)| id).collect();
             core.withdraw(ids);
         });

@@ -11,7 +11,7 @@ impl Core {
     pub(crate) fn tend(&mut self) {
         self.check_clocks();
         self.see_off();
-        if self.phase == Phase::Closed && self.ledger.len() == 0 {
+        if self.is_done() {
             for slot in 0..self.slots.len() {
                 self.retire(slot);
             }
@@ -184,7 +184,7 @@ impl Core {
     }
 
     fn vacant(&self) -> Option<usize> {
-        if self.phase == Phase::Ended || (self.phase == Phase::Closed && self.ledger.len() == 0) {
+        if self.phase == Phase::Ended || self.is_done() {
             return None;
         }
         let staff = self.staff();

@@ -7,12 +7,12 @@ use mp_sys::fd_table;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::async_result::{assemble_all, assemble_each, assemble_one};
+use crate::async_result::{append_all, assemble_all, assemble_one, results};
 use crate::batch::Batch;
 use crate::call::{Call, Chunk};
 use crate::imap::{Imap, Order};
 use crate::inner::Inner;
-use crate::{AsyncResult, Error, Pool, Progress, TaskError, function};
+use crate::{AsyncResult, Error, Pool, Progress, TaskError, flow, function};
 
 /// A [`Pool`] together with what the next call on it is to be told.
 ///
@@ -80,8 +80,9 @@ impl<'p> With<'p> {
 
     /// Sends `items` items at a time.
     ///
-    /// If it is not said, `map` cuts its input into 16 chunks for each worker, and `imap` sends
-    /// items one by one, or a few together when they take only microseconds.
+    /// If it is not said, `map` cuts its input into 16 chunks for each worker, or more where one
+    /// would fill an eighth of its ring, and `imap` sends items one by one, or a few together when
+    /// they take only microseconds.
     ///
     /// Python: `chunksize`.
     #[doc(alias = "chunksize")]
@@ -128,7 +129,7 @@ impl<'p> With<'p> {
         A: Serialize + DeserializeOwned + 'static,
         R: Serialize + DeserializeOwned + 'static,
     {
-        self.pool.check_open()?;
+        self.pool.core.lock().check_open()?;
         let name = function::name(function)?;
         let batch = Arc::new(Batch::single(self.call.hook.clone()));
         let mut chunk = Chunk::new(&name, 0);
@@ -151,7 +152,16 @@ impl<'p> With<'p> {
         A: Serialize + DeserializeOwned + 'static,
         R: Serialize + DeserializeOwned + 'static,
     {
-        self.map_async(function, items)?.get()
+        let items = items.into_iter();
+        let mut values = Ok(Vec::with_capacity(items.size_hint().0));
+        flow::run(self.pool, &self.call, function, items, |piece| {
+            if let Ok(so_far) = &mut values
+                && let Err(error) = append_all(piece, so_far)
+            {
+                values = Err(error);
+            }
+        })?;
+        Ok(values?)
     }
 
     /// As [`Pool::map_each`].
@@ -168,8 +178,12 @@ impl<'p> With<'p> {
         A: Serialize + DeserializeOwned + 'static,
         R: Serialize + DeserializeOwned + 'static,
     {
-        let batch = self.call.send_all(self.pool, function, items)?;
-        AsyncResult::new(Arc::clone(self.pool), batch, assemble_each).get()
+        let items = items.into_iter();
+        let mut values = Vec::with_capacity(items.size_hint().0);
+        flow::run(self.pool, &self.call, function, items, |piece| {
+            results(piece, |item| values.push(item));
+        })?;
+        Ok(values)
     }
 
     /// As [`Pool::map_async`].
