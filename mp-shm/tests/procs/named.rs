@@ -2,6 +2,7 @@
 //! merely attached it ends, and leaves it for ever when the tracker is killed too.
 
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use mp_shm::{Error, SharedMemory, Value};
@@ -13,6 +14,9 @@ fn unique(what: &str) -> String {
     format!("procs-{what}-{}", std::process::id())
 }
 
+/// What is here is never dropped.
+static KEPT: Mutex<Vec<SharedMemory>> = Mutex::new(Vec::new());
+
 fn exists(name: &str) -> bool {
     Path::new(&format!("/dev/shm/mp.{name}")).exists()
 }
@@ -22,7 +26,7 @@ pub(crate) fn an_attachers_end_never_removes() {
     let name = memory.name();
     Child::start(|| drop(SharedMemory::attach(name).unwrap())).join();
     let exits = || {
-        std::mem::forget(SharedMemory::attach(name).unwrap());
+        KEPT.lock().unwrap().push(SharedMemory::attach(name).unwrap());
         std::process::exit(0)
     };
     Child::start(exits).join();
@@ -91,7 +95,7 @@ pub(crate) fn a_killed_creators_name_goes_with_the_next_look() {
 pub(crate) fn a_creator_that_exits_removes_what_it_leaked() {
     let name = &unique("exit");
     Child::start(|| {
-        std::mem::forget(SharedMemory::create(Some(name), 100).unwrap());
+        KEPT.lock().unwrap().push(SharedMemory::create(Some(name), 100).unwrap());
         std::process::exit(0);
     })
     .join();
