@@ -9,6 +9,9 @@
 
 use std::collections::HashMap;
 
+/// The address of an instruction where the machine does not say it.
+pub(crate) const UNKNOWN: usize = 0;
+
 /// What one run went through, and how to come to each place of it.
 #[derive(Debug, Default)]
 pub(crate) struct Route {
@@ -54,7 +57,8 @@ impl Route {
     /// Whether `k` is another place than the one before it, and not only another round of an
     /// instruction that repeats itself; of many such rounds some.
     pub(crate) fn is_worth_a_try(&self, k: usize) -> bool {
-        k == 0 || self.at[k] != self.at[k - 1] || k.is_multiple_of(251)
+        let repeats = k > 0 && self.at[k] == self.at[k - 1] && self.at[k] != UNKNOWN;
+        !repeats || k.is_multiple_of(251)
     }
 
     /// The hops to `k`. One from a place to the next one is a step.

@@ -185,7 +185,8 @@ impl Recording {
                 seen.and_then(|()| scene.check(true))
             }
         };
-        if let Err(complaint) = result {
+        let failed = child.failed.then(|| "the operation failed by itself".to_owned());
+        if let Some(complaint) = failed.or(result.err()) {
             report.blocked += usize::from(start.elapsed() > BLOCKED);
             report.complaints.push((k, complaint));
         }

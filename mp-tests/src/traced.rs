@@ -8,7 +8,8 @@ use mp_sys::fork::{Fork, exit_now, fork};
 use mp_sys::trace::{self, Seen};
 use mp_sys::{Deadline, pidfd};
 
-use crate::route::Route;
+use crate::bystander::state;
+use crate::route::{Route, UNKNOWN};
 use crate::step::Scene;
 
 /// A child that sleeps for this long in one instruction is taken to sleep in a system call.
@@ -28,6 +29,8 @@ pub(crate) struct Traced<'a> {
     scene: &'a dyn Scene,
     pid: i32,
     pub(crate) ended: bool,
+    /// It ended as no operation should.
+    pub(crate) failed: bool,
     pub(crate) asleep: bool,
 }
 
@@ -45,7 +48,7 @@ impl<'a> Traced<'a> {
             Fork::Parent(pid) => {
                 let seen = trace::wait(pid, PATIENCE).expect("the child was just made");
                 assert_eq!(seen, Seen::Stopped(SIGSTOP), "the child stands still at the start");
-                Traced { scene, pid, ended: false, asleep: false }
+                Traced { scene, pid, ended: false, failed: false, asleep: false }
             }
         }
     }
@@ -59,6 +62,7 @@ impl<'a> Traced<'a> {
             trace::step(self.pid).expect("a stopped child");
             let slept = self.settle(false);
             if self.ended {
+                assert!(!self.failed, "the operation fails when nobody disturbs it");
                 return route;
             }
             route.push(self.address(), slept);
@@ -118,12 +122,15 @@ impl<'a> Traced<'a> {
         loop {
             match trace::wait(self.pid, ASLEEP).expect("our child") {
                 Seen::Stopped(_) => return slept,
-                Seen::Exited(0) => {
-                    self.ended = true;
+                Seen::Exited(code) => {
+                    (self.ended, self.failed) = (true, code != 0);
                     return slept;
                 }
-                Seen::Exited(_) | Seen::Signaled(_) => panic!("the operation failed by itself"),
-                Seen::Running if self.state() != 'S' => {}
+                Seen::Signaled(_) => {
+                    (self.ended, self.failed) = (true, true);
+                    return slept;
+                }
+                Seen::Running if state(self.pid) != 'S' => {}
                 Seen::Running if leave_asleep => {
                     self.asleep = true;
                     return true;
@@ -156,7 +163,7 @@ impl<'a> Traced<'a> {
         }
         trace::detach(self.pid, SIGSTOP).expect("a stopped child");
         let end = Deadline::after(PATIENCE);
-        while self.state() != 'T' {
+        while state(self.pid) != 'T' {
             assert!(!end.has_passed(), "it does not stop");
         }
     }
@@ -183,13 +190,7 @@ impl<'a> Traced<'a> {
 
     /// Where it stands. Where the machine does not say so, all places are the same.
     fn address(&self) -> usize {
-        trace::next_instruction(self.pid).unwrap_or(0)
-    }
-
-    /// The kernel's word for what the child does: `S` is asleep, and not waiting for a processor.
-    fn state(&self) -> char {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-        stat.rsplit(") ").next().and_then(|rest| rest.chars().next()).unwrap_or('?')
+        trace::next_instruction(self.pid).unwrap_or(UNKNOWN)
     }
 }
 

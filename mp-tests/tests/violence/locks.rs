@@ -1,134 +1,111 @@
 //! Mutex, RwLock and ReentrantMutex.
 
-use std::cell::Cell;
-
-use mp_sync::{
-    LockError, Mutex, MutexGuard, ReentrantMutex, RwLock, RwLockReadGuard, RwLockWriteGuard,
-};
+use mp_sync::{LockError, Mutex, ReentrantMutex, RwLock};
 
 use crate::Operation;
-use crate::world::{BRIEFLY, SOON, World, ensure, in_time};
+use crate::world::{BRIEFLY, Contended, SOON, Waking, World, ensure, in_time};
 
 pub(crate) const OPERATIONS: &[Operation] = &[
     Operation::new("mutex: lock and unlock, free", || {
-        World::new(Mutex::new([0, 0]).unwrap(), increment, |lock, _| check(lock), look)
+        World::new(mutex(), increment, |lock, _| check(lock), look)
     }),
     Operation::new("mutex: lock and unlock, contended", || {
-        let lock: &'static Mutex<Pair> = Box::leak(Box::new(Mutex::new([0, 0]).unwrap()));
-        let held = Cell::new(Some(lock.lock().unwrap()));
-        Box::new(World {
-            state: (lock, held),
-            act: |(lock, _)| increment(lock),
-            wake: |(_, held): &(&Mutex<Pair>, Held)| drop(held.take()),
-            check: |(lock, held), _| {
-                drop(held.take());
-                check(lock)
-            },
-            paused: |(lock, held)| {
-                drop(held.take());
-                look(lock)
-            },
-        })
+        Contended::new(mutex(), |lock| lock.lock(), increment, check, look)
     }),
     Operation::new("mutex: try_lock, held by another", || {
-        let lock: &'static Mutex<Pair> = Box::leak(Box::new(Mutex::new([0, 0]).unwrap()));
-        let held = Cell::new(Some(lock.lock().unwrap()));
-        World::new(
-            (lock, held),
-            |(lock, _)| assert!(lock.try_lock().is_err()),
-            |(lock, held): &(&Mutex<Pair>, Held), _| {
-                drop(held.take());
-                check(lock)
+        Contended::new(mutex(), |lock| lock.lock(), |lock| drop(lock.try_lock()), check, look)
+    }),
+    Operation::new("mutex: unlock, another sleeps", || {
+        Waking::new(
+            mutex(),
+            |lock, gate| {
+                let _guard = lock.lock();
+                gate.pass();
             },
-            |_| Ok(()),
+            |lock| drop(lock.lock()),
+            |_| (),
+            check,
         )
     }),
     Operation::new("reentrant mutex: lock twice and unlock twice", || {
-        World::new(
-            ReentrantMutex::new([0_u64, 0]).unwrap(),
-            |lock| {
-                let outer = lock.lock().unwrap();
-                let inner = lock.lock().unwrap();
-                inner.set([1, 0]);
-                drop(inner);
-                outer.set([1, 1]);
+        World::new(reentrant(), increment_twice, |lock, _| check_reentrant(lock), look_reentrant)
+    }),
+    Operation::new("reentrant mutex: lock twice and unlock twice, contended", || {
+        Contended::new(
+            reentrant(),
+            |lock| lock.lock(),
+            increment_twice,
+            check_reentrant,
+            look_reentrant,
+        )
+    }),
+    Operation::new("reentrant mutex: unlock, another sleeps", || {
+        Waking::new(
+            reentrant(),
+            |lock, gate| {
+                let _guard = lock.lock();
+                gate.pass();
             },
-            |lock, _| {
-                let guard = match in_time(SOON, || lock.lock_timeout(SOON))? {
-                    Ok(guard) => {
-                        let pair = guard.get();
-                        ensure(pair[0] == pair[1], || format!("torn in silence: {pair:?}"))?;
-                        guard
-                    }
-                    Err(LockError::OwnerDied(guard)) => guard,
-                    Err(LockError::Failed(error)) => return Err(format!("blocked: {error}")),
-                };
-                ensure(guard.count() == 1, || format!("inherited a count of {}", guard.count()))?;
-                guard.set([7, 7]);
-                let again = lock.try_lock().map_err(|error| format!("recursion: {error}"))?;
-                ensure(again.count() == 2, || "the second lock does not count".to_owned())?;
-                drop((again, guard));
-                ensure(!lock.is_locked(), || "still locked in the end".to_owned())
-            },
-            |lock| match in_time(BRIEFLY, || lock.lock_timeout(BRIEFLY))? {
-                Ok(guard) => {
-                    let pair = guard.get();
-                    ensure(pair[0] == pair[1], || format!("taken from a paused holder: {pair:?}"))
-                }
-                Err(LockError::OwnerDied(_)) => {
-                    Err("a paused holder was taken for dead".to_owned())
-                }
-                Err(LockError::Failed(_)) => Ok(()),
-            },
+            |lock| drop(lock.lock()),
+            |_| (),
+            check_reentrant,
         )
     }),
     Operation::new("rwlock: write and unlock, free", || {
-        World::new(RwLock::new([0, 0]).unwrap(), write, |lock, _| check_rw(lock), look_rw)
+        World::new(rwlock(), write, |lock, _| check_rw(lock), look_rw)
     }),
     Operation::new("rwlock: read and unlock, free", || {
-        World::new(RwLock::new([0, 0]).unwrap(), read, |lock, _| check_rw(lock), look_rw)
+        World::new(rwlock(), read, |lock, _| check_rw(lock), look_rw)
     }),
     Operation::new("rwlock: write and unlock, a reader holds it", || {
-        let lock: &'static RwLock<Pair> = Box::leak(Box::new(RwLock::new([0, 0]).unwrap()));
-        let held = Cell::new(Some(lock.read().unwrap()));
-        Box::new(World {
-            state: (lock, held),
-            act: |(lock, _)| write(lock),
-            wake: |(_, held): &(&RwLock<Pair>, HeldRead)| drop(held.take()),
-            check: |(lock, held), _| {
-                drop(held.take());
-                check_rw(lock)
-            },
-            paused: |(lock, held)| {
-                drop(held.take());
-                look_rw(lock)
-            },
-        })
+        Contended::new(rwlock(), |lock| lock.read(), write, check_rw, look_rw)
+    }),
+    Operation::new("rwlock: write and unlock, a writer holds it", || {
+        Contended::new(rwlock(), |lock| lock.write(), write, check_rw, look_rw)
     }),
     Operation::new("rwlock: read and unlock, a writer holds it", || {
-        let lock: &'static RwLock<Pair> = Box::leak(Box::new(RwLock::new([0, 0]).unwrap()));
-        let held = Cell::new(Some(lock.write().unwrap()));
-        Box::new(World {
-            state: (lock, held),
-            act: |(lock, _)| read(lock),
-            wake: |(_, held): &(&RwLock<Pair>, HeldWrite)| drop(held.take()),
-            check: |(lock, held), _| {
-                drop(held.take());
-                check_rw(lock)
+        Contended::new(rwlock(), |lock| lock.write(), read, check_rw, look_rw)
+    }),
+    Operation::new("rwlock: unlock after a write, a reader sleeps", || {
+        Waking::new(
+            rwlock(),
+            |lock, gate| {
+                let _guard = lock.write();
+                gate.pass();
             },
-            paused: |(lock, held)| {
-                drop(held.take());
-                look_rw(lock)
+            |lock| drop(lock.read()),
+            |_| (),
+            check_rw,
+        )
+    }),
+    Operation::new("rwlock: unlock after a read, a writer sleeps", || {
+        Waking::new(
+            rwlock(),
+            |lock, gate| {
+                let _guard = lock.read();
+                gate.pass();
             },
-        })
+            |lock| drop(lock.write()),
+            |_| (),
+            check_rw,
+        )
     }),
 ];
 
 /// Both halves are equal whenever nobody is at work.
 type Pair = [u64; 2];
-type Held = Cell<Option<MutexGuard<'static, Pair>>>;
-type HeldRead = Cell<Option<RwLockReadGuard<'static, Pair>>>;
-type HeldWrite = Cell<Option<RwLockWriteGuard<'static, Pair>>>;
+
+fn mutex() -> Mutex<Pair> {
+    Mutex::new([0, 0]).unwrap()
+}
+
+fn reentrant() -> ReentrantMutex<Pair> {
+    ReentrantMutex::new([0, 0]).unwrap()
+}
+
+fn rwlock() -> RwLock<Pair> {
+    RwLock::new([0, 0]).unwrap()
+}
 
 fn increment(lock: &Mutex<Pair>) {
     let mut pair = lock.lock().unwrap();
@@ -152,6 +129,43 @@ fn look(lock: &Mutex<Pair>) -> Result<(), String> {
     match in_time(BRIEFLY, || lock.lock_timeout(BRIEFLY))? {
         Ok(pair) => {
             ensure(pair[0] == pair[1], || format!("taken from a paused holder: {:?}", *pair))
+        }
+        Err(LockError::OwnerDied(_)) => Err("a paused holder was taken for dead".to_owned()),
+        Err(LockError::Failed(_)) => Ok(()),
+    }
+}
+
+fn increment_twice(lock: &ReentrantMutex<Pair>) {
+    let outer = lock.lock().unwrap();
+    let inner = lock.lock().unwrap();
+    inner.set([1, 0]);
+    drop(inner);
+    outer.set([1, 1]);
+}
+
+fn check_reentrant(lock: &ReentrantMutex<Pair>) -> Result<(), String> {
+    let guard = match in_time(SOON, || lock.lock_timeout(SOON))? {
+        Ok(guard) => {
+            let pair = guard.get();
+            ensure(pair[0] == pair[1], || format!("torn in silence: {pair:?}"))?;
+            guard
+        }
+        Err(LockError::OwnerDied(guard)) => guard,
+        Err(LockError::Failed(error)) => return Err(format!("blocked: {error}")),
+    };
+    ensure(guard.count() == 1, || format!("inherited a count of {}", guard.count()))?;
+    guard.set([7, 7]);
+    let again = lock.try_lock().map_err(|error| format!("recursion: {error}"))?;
+    ensure(again.count() == 2, || "the second lock does not count".to_owned())?;
+    drop((again, guard));
+    lock.try_lock().map(drop).map_err(|error| format!("the second survivor: {error}"))
+}
+
+fn look_reentrant(lock: &ReentrantMutex<Pair>) -> Result<(), String> {
+    match in_time(BRIEFLY, || lock.lock_timeout(BRIEFLY))? {
+        Ok(guard) => {
+            let pair = guard.get();
+            ensure(pair[0] == pair[1], || format!("taken from a paused holder: {pair:?}"))
         }
         Err(LockError::OwnerDied(_)) => Err("a paused holder was taken for dead".to_owned()),
         Err(LockError::Failed(_)) => Ok(()),

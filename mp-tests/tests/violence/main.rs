@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 
 mod controls;
+mod lanes;
 mod locks;
 mod memory;
 mod queues;
@@ -78,6 +79,7 @@ fn main() -> ExitCode {
         locks::OPERATIONS,
         waits::OPERATIONS,
         queues::OPERATIONS,
+        lanes::OPERATIONS,
         memory::OPERATIONS,
         controls::OPERATIONS,
     ];

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use mp_shm::{Placed, SharedMemory};
+use mp_tests::Bystander;
 
 use crate::Operation;
 use crate::world::{World, ensure, say};
@@ -43,10 +44,27 @@ pub(crate) const OPERATIONS: &[Operation] = &[
             },
             |name| {
                 // A paused creator is not dead: its name stays its own.
+                let there = SharedMemory::attach(name).is_ok();
                 SharedMemory::sweep().map_err(say("sweep"))?;
-                drop(SharedMemory::attach(name));
-                Ok(())
+                let swept = there && SharedMemory::attach(name).is_err();
+                ensure(!swept, || "taken from a paused creator".to_owned())
             },
+        )
+    }),
+    Operation::new("shared memory: sweep of a dead one's name", || {
+        let name = format!("violence-dead-{}", std::process::id());
+        Bystander::start(|| std::mem::forget(SharedMemory::create(Some(&name), 100).unwrap()));
+        World::new(
+            name,
+            |_| drop(SharedMemory::sweep().unwrap()),
+            |name, finished| {
+                if !finished {
+                    SharedMemory::sweep().map_err(say("sweep"))?;
+                }
+                ensure(SharedMemory::attach(name).is_err(), || "a dead one's name".to_owned())?;
+                SharedMemory::create(Some(name), 10).map(drop).map_err(say("create"))
+            },
+            |_| SharedMemory::sweep().map(drop).map_err(say("sweep beside a paused one")),
         )
     }),
 ];

@@ -1,47 +1,74 @@
-//! Semaphore, Condvar, Event and Barrier.
+//! Semaphore, BoundedSemaphore, Condvar, Event and Barrier.
 
-use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use mp_sync::{Barrier, Condvar, Error, Event, LockError, Mutex, Permit, Semaphore};
+use mp_shm::Placed;
+use mp_sync::{Barrier, BoundedSemaphore, Condvar, Error, Event, LockError, Mutex, Semaphore};
 
 use crate::Operation;
-use crate::world::{BRIEFLY, SOON, World, ensure, in_time, say};
+use crate::world::{BRIEFLY, Contended, SOON, Waking, World, ensure, in_time, say};
 
 pub(crate) const OPERATIONS: &[Operation] = &[
     Operation::new("semaphore: acquire and release, free", || {
         World::new(
-            Semaphore::new(2).unwrap(),
-            |semaphore| drop(semaphore.acquire().unwrap()),
-            |semaphore, _| check_permits(semaphore, 2),
-            |semaphore| {
+            (Semaphore::new(1).unwrap(), Placed::zeroed().unwrap()),
+            |(semaphore, inside)| {
+                let permit = semaphore.acquire().unwrap();
+                stay(inside);
+                drop(permit);
+            },
+            |(semaphore, _), _| check_permits(semaphore, 1),
+            |(semaphore, inside)| {
                 let mine = in_time(BRIEFLY, || semaphore.acquire_timeout(BRIEFLY))?;
-                // One of the two is free, or the paused process stands still inside.
-                drop(mine);
-                Ok(())
+                nobody_is(inside, mine.is_ok())
             },
         )
     }),
     Operation::new("semaphore: acquire and release, none left", || {
-        let semaphore: &'static Semaphore = Box::leak(Box::new(Semaphore::new(1).unwrap()));
-        let held = Cell::new(Some(semaphore.acquire().unwrap()));
-        Box::new(World {
-            state: (semaphore, held),
-            act: |(semaphore, _)| drop(semaphore.acquire().unwrap()),
-            wake: |(_, held): &(&Semaphore, HeldPermit)| drop(held.take()),
-            check: |(semaphore, held), _| {
-                drop(held.take());
-                check_permits(semaphore, 1)
+        Contended::new(
+            Semaphore::new(1).unwrap(),
+            |semaphore| semaphore.acquire(),
+            |semaphore| drop(semaphore.acquire().unwrap()),
+            |semaphore| check_permits(semaphore, 1),
+            |semaphore| in_time(BRIEFLY, || semaphore.acquire_timeout(BRIEFLY)).map(drop),
+        )
+    }),
+    Operation::new("semaphore: release, another sleeps", || {
+        Waking::new(
+            Semaphore::new(1).unwrap(),
+            |semaphore, gate| {
+                let _permit = semaphore.acquire().unwrap();
+                gate.pass();
             },
-            paused: |(semaphore, held)| {
-                let mine = held.take();
-                let result = in_time(BRIEFLY, || semaphore.acquire_timeout(BRIEFLY))?;
-                // Once the operation was woken, the permit is the paused process's, or free.
-                let extra = mine.is_some() && result.is_ok();
-                held.set(mine);
-                ensure(!extra, || "a permit out of nothing".to_owned())
+            |semaphore| drop(semaphore.acquire().unwrap()),
+            |_| (),
+            |semaphore| check_permits(semaphore, 1),
+        )
+    }),
+    Operation::new("bounded semaphore: acquire and release, free", || {
+        World::new(
+            (BoundedSemaphore::new(1).unwrap(), Placed::zeroed().unwrap()),
+            |(semaphore, inside)| {
+                let permit = semaphore.acquire().unwrap();
+                stay(inside);
+                drop(permit);
             },
-        })
+            |(semaphore, _), _| check_bounded(semaphore),
+            |(semaphore, inside)| {
+                let mine = in_time(BRIEFLY, || semaphore.acquire_timeout(BRIEFLY))?;
+                nobody_is(inside, mine.is_ok())
+            },
+        )
+    }),
+    Operation::new("bounded semaphore: acquire and release, none left", || {
+        Contended::new(
+            BoundedSemaphore::new(1).unwrap(),
+            |semaphore| semaphore.acquire(),
+            |semaphore| drop(semaphore.acquire().unwrap()),
+            check_bounded,
+            |semaphore| in_time(BRIEFLY, || semaphore.acquire_timeout(BRIEFLY)).map(drop),
+        )
     }),
     Operation::new("semaphore: release of one more", || {
         World::new(
@@ -58,11 +85,7 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     Operation::new("condvar: wait for a change", || {
         Box::new(World {
             state: Shop::new(),
-            act: |shop| {
-                let guard = shop.goods.lock().unwrap();
-                let mut guard = shop.changed.wait_while(guard, |goods| **goods == 0).unwrap();
-                *guard -= 1;
-            },
+            act: |shop| shop.buy(),
             wake: |shop| shop.deliver(),
             check: |shop, _| shop.check(),
             paused: |shop| {
@@ -83,6 +106,18 @@ pub(crate) const OPERATIONS: &[Operation] = &[
                 drop(in_time(BRIEFLY, || shop.goods.lock_timeout(BRIEFLY))?);
                 Ok(())
             },
+        )
+    }),
+    Operation::new("condvar: notify, another sleeps", || {
+        Waking::new(
+            Shop::new(),
+            |shop, gate| {
+                gate.pass();
+                shop.deliver();
+            },
+            |shop| shop.buy(),
+            |shop| shop.deliver(),
+            |shop| shop.check(),
         )
     }),
     Operation::new("event: set", || {
@@ -107,32 +142,70 @@ pub(crate) const OPERATIONS: &[Operation] = &[
             paused: |event| in_time(BRIEFLY, || event.wait_timeout(BRIEFLY)).map(drop),
         })
     }),
+    Operation::new("event: set, another sleeps", || {
+        Waking::new(
+            Event::new().unwrap(),
+            |event, gate| {
+                gate.pass();
+                event.set();
+            },
+            |event| event.wait().unwrap(),
+            // Once it is set, nobody sets it again.
+            |event| {
+                if !event.is_set() {
+                    event.set();
+                }
+            },
+            check_event,
+        )
+    }),
     Operation::new("barrier: wait for the other of two", || {
         Box::new(World {
             state: Barrier::new(2).unwrap(),
-            act: |barrier| assert!(barrier.wait().is_ok()),
+            act: wait_at,
             wake: |barrier| {
                 // When the sleeper has been released it is already gone from here.
                 if barrier.waiting() > 0 {
                     barrier.wait_timeout(SOON).unwrap();
                 }
             },
-            check: |barrier, _| {
-                match in_time(BRIEFLY, || barrier.wait_timeout(BRIEFLY))? {
-                    Ok(_) | Err(Error::Broken | Error::TimedOut) => {}
-                    Err(error) => return Err(format!("a survivor: {error}")),
-                }
-                barrier.reset();
-                let waiting = barrier.waiting();
-                ensure(waiting == 0, || format!("{waiting} dead are counted"))?;
-                ensure(!barrier.is_broken(), || "broken after a reset".to_owned())
+            check: |barrier, _| check_barrier(barrier),
+            paused: |barrier| {
+                ensure(barrier.waiting() <= 1, || "one party counts twice".to_owned())?;
+                // Both are there; or the paused one keeps the barrier to itself for now.
+                in_time(BRIEFLY, || barrier.wait_timeout(BRIEFLY)).map(drop)
             },
-            paused: |barrier| ensure(barrier.waiting() <= 1, || "counted twice".to_owned()),
         })
+    }),
+    Operation::new("barrier: wait, the other of two sleeps", || {
+        Waking::new(
+            Barrier::new(2).unwrap(),
+            |barrier, gate| {
+                gate.pass();
+                wait_at(barrier);
+            },
+            wait_at,
+            |barrier| {
+                let _ = barrier.wait_timeout(BRIEFLY);
+            },
+            check_barrier,
+        )
     }),
 ];
 
-type HeldPermit = Cell<Option<Permit<'static>>>;
+type Inside = Placed<AtomicU64>;
+
+/// With a permit: lets the others see that it is in use.
+fn stay(inside: &Inside) {
+    inside.store(1, Ordering::Release);
+    inside.store(0, Ordering::Release);
+}
+
+/// With the only permit, in `mine`: nobody else has it.
+fn nobody_is(inside: &Inside, mine: bool) -> Result<(), String> {
+    let beside = mine && inside.load(Ordering::Acquire) == 1;
+    ensure(!beside, || "taken from a paused owner".to_owned())
+}
 
 /// All `count` permits can be had, and not one more.
 fn check_permits(semaphore: &Semaphore, count: u32) -> Result<(), String> {
@@ -144,6 +217,32 @@ fn check_permits(semaphore: &Semaphore, count: u32) -> Result<(), String> {
     ensure(semaphore.try_acquire().is_err(), || "one permit too many".to_owned())?;
     drop(permits);
     ensure(semaphore.value() == count, || format!("value {}", semaphore.value()))
+}
+
+fn check_bounded(semaphore: &BoundedSemaphore) -> Result<(), String> {
+    let permit = in_time(SOON, || semaphore.acquire_timeout(SOON))?;
+    let permit = permit.map_err(say("the permit did not come back"))?;
+    ensure(semaphore.try_acquire().is_err(), || "one permit too many".to_owned())?;
+    drop(permit);
+    ensure(semaphore.value() == 1, || format!("value {}", semaphore.value()))?;
+    ensure(semaphore.release(1).is_err(), || "released beyond the bound".to_owned())
+}
+
+/// The other party comes, or it breaks: nobody stays here for ever.
+fn wait_at(barrier: &Barrier) {
+    assert!(matches!(barrier.wait(), Ok(_) | Err(Error::Broken)));
+}
+
+/// A survivor waits no longer than it wants to, and a reset makes it as before.
+fn check_barrier(barrier: &Barrier) -> Result<(), String> {
+    match in_time(BRIEFLY, || barrier.wait_timeout(BRIEFLY))? {
+        Ok(_) | Err(Error::Broken | Error::TimedOut) => {}
+        Err(error) => return Err(format!("a survivor: {error}")),
+    }
+    barrier.reset();
+    let waiting = barrier.waiting();
+    ensure(waiting == 0, || format!("{waiting} dead are counted"))?;
+    ensure(!barrier.is_broken(), || "broken after a reset".to_owned())
 }
 
 fn check_event(event: &Event) -> Result<(), String> {
@@ -166,10 +265,23 @@ impl Shop {
     }
 
     fn deliver(&self) {
-        if let Ok(mut goods) = self.goods.lock_timeout(BRIEFLY) {
+        if let Ok(mut goods) | Err(LockError::OwnerDied(mut goods)) =
+            self.goods.lock_timeout(BRIEFLY)
+        {
             *goods += 1;
             drop(goods);
             self.changed.notify_all();
+        }
+    }
+
+    fn buy(&self) {
+        let goods = match self.goods.lock() {
+            Ok(goods) | Err(LockError::OwnerDied(goods)) => goods,
+            Err(LockError::Failed(error)) => panic!("{error}"),
+        };
+        match self.changed.wait_while(goods, |goods| **goods == 0) {
+            Ok(mut goods) | Err(LockError::OwnerDied(mut goods)) => *goods -= 1,
+            Err(LockError::Failed(error)) => panic!("{error}"),
         }
     }
 
