@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mp_shm::Region;
 use mp_sys::{Deadline, fd_table};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
@@ -12,6 +11,7 @@ use crate::Error;
 use crate::raw::packets::Packets;
 use crate::raw::ring::{Patience, Ring};
 use crate::raw::spill::Spill;
+use crate::sys::Region;
 
 /// The ring of a queue for which nobody has said otherwise.
 pub(crate) const BYTES: usize = 128 * 1024;

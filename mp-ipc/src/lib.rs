@@ -26,6 +26,8 @@ mod put_error;
 mod queue;
 mod raw;
 mod receiver;
+#[cfg(all(test, loom))]
+mod ring_models;
 mod sender;
 mod simple_queue;
 mod socket_file;

@@ -20,6 +20,7 @@ const STEP: u32 = 4;
 
 #[repr(transparent)]
 #[derive(Debug)]
+#[cfg_attr(loom, derive(Default))]
 pub(crate) struct Bell {
     word: AtomicU32,
 }

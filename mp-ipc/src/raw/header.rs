@@ -1,15 +1,8 @@
 //! The fixed part of a queue's region.
-#![expect(unsafe_code, reason = "Place is a promise about layout")]
-
-use std::sync::atomic::{AtomicU32, AtomicU64};
-
-use mp_shm::Place;
-use mp_sync::RawMutex;
+#![cfg_attr(not(loom), expect(unsafe_code, reason = "Place is a promise about layout"))]
 
 use super::bell::Bell;
-
-/// How many processes may hold leases at the same time. A record names its holder in one byte.
-pub(crate) const OWNERS: usize = 255;
+use crate::sys::{AtomicU32, AtomicU64, OWNERS, RawMutex};
 
 /// Where the ring begins: with the region's own 64 bytes before it, on a page of its own.
 pub(crate) const RING: usize = 4096 - 64;
@@ -17,6 +10,7 @@ pub(crate) const RING: usize = 4096 - 64;
 /// All zero is an empty queue; [`Ring::create`](super::ring::Ring::create) fills in the limit.
 #[repr(C, align(64))]
 #[derive(Debug)]
+#[cfg_attr(loom, derive(Default))]
 pub(crate) struct Header {
     /// The most items; 0 is no limit. Written once.
     pub(crate) limit: AtomicU32,
@@ -39,6 +33,7 @@ pub(crate) struct Header {
 /// the bell's mark; it never touches the second.
 #[repr(C, align(64))]
 #[derive(Debug)]
+#[cfg_attr(loom, derive(Default))]
 pub(crate) struct Side {
     pub(crate) lock: RawMutex,
     /// The tail or the head: a [`Cursor`](super::cursor::Cursor). Written under the lock.
@@ -64,4 +59,5 @@ const _: () = {
 
 // SAFETY: `repr(C)`; atomics, arrays of them, a `Place` lock and a transparent atomic, for all of
 // which zero is the initial state; aligned to 64; no destructor.
-unsafe impl Place for Header {}
+#[cfg(not(loom))]
+unsafe impl mp_shm::Place for Header {}

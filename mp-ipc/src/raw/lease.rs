@@ -9,10 +9,10 @@ use std::sync::atomic::Ordering;
 
 use super::cursor::Cursor;
 use super::getting::Getting;
-use super::header::OWNERS;
 use super::owner::Owner;
 use super::ring::{Patience, Record, Ring};
 use crate::Error;
+use crate::sys::OWNERS;
 
 /// In a record's state: delivered to the owner whose place stands in bits 8 to 15.
 const LEASED: u32 = 4;

@@ -3,19 +3,18 @@
 
 use std::sync::atomic::Ordering;
 
-use mp_shm::{Kind, Placed, Region, Window};
-use mp_sync::RawMutex;
+use mp_shm::Kind;
 use mp_sys::Deadline;
 
 use super::cursor::Cursor;
 use super::header::{Header, RING};
 use super::wait::{Lull, Waiter};
 use crate::Error;
+use crate::sys::{BYTES_MIN, Placed, RawMutex, Region, Window};
 
 /// Records are measured in these.
 pub(crate) const UNIT: usize = 8;
-/// The smallest ring; the largest has 2^31 bytes, so that positions never become ambiguous.
-const BYTES_MIN: usize = 4096;
+/// The largest ring: positions never become ambiguous.
 const BYTES_MAX: usize = 1 << 31;
 
 /// In a record's state: it begins with the label of its descriptors.

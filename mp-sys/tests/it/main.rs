@@ -2,6 +2,7 @@
 //! `tests/procs`.
 
 mod deadline;
+mod events;
 mod fd_table;
 mod futex;
 mod memory;
