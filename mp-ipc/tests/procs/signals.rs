@@ -95,8 +95,10 @@ extern "C" fn meddle(signal: i32) {
         event.set();
         semaphore.release(1).unwrap();
     }
-    // SAFETY: the address of this thread's `errno`.
-    unsafe { *libc::__errno_location() = libc::EBADF };
+    // SAFETY: it may be called anywhere.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: it is this thread's own `errno`, for as long as the thread lives.
+    unsafe { errno.write(libc::EBADF) };
     caught(signal);
 }
 
