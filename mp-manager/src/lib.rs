@@ -38,6 +38,8 @@ mod server;
 mod service;
 mod session;
 mod set;
+#[cfg(any(test, fuzzing))]
+mod strangers;
 mod ticket;
 mod token;
 mod value;
@@ -65,4 +67,6 @@ pub use semaphore::{BoundedSemaphore, Permit, Semaphore};
 pub use served::Served;
 pub use service::Service;
 pub use set::Set;
+#[cfg(any(test, fuzzing))]
+pub use strangers::feed;
 pub use value::Value;

@@ -394,6 +394,35 @@ impl Manager {
         self.server.as_ref().map(ServerProcess::pid)
     }
 
+    /// Waits for the server's end, whoever ends it: for a program that does nothing but serve.
+    ///
+    /// Python: `server.serve_forever()`, `manager.join()`.
+    ///
+    /// # Blocking
+    ///
+    /// Waits for the end of the server process, which also its death by a signal is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Os`], [`Error::Ipc`] if it cannot be waited for.
+    #[doc(alias = "serve_forever")]
+    pub fn join(&self) -> Result<(), Error> {
+        ended(self.event().and_then(|never| never.wait()))
+    }
+
+    /// As [`join`](Manager::join), no longer than `timeout`.
+    ///
+    /// # Blocking
+    ///
+    /// As [`join`](Manager::join), until the time is up.
+    ///
+    /// # Errors
+    ///
+    /// As [`join`](Manager::join); [`Error::TimedOut`].
+    pub fn join_timeout(&self, timeout: Duration) -> Result<(), Error> {
+        ended(self.event().and_then(|never| never.wait_timeout(timeout)))
+    }
+
     /// Ends the server, as dropping the manager does that started it, and says whether it went
     /// well. A manager that only uses it just goes.
     ///
@@ -433,6 +462,14 @@ impl Manager {
             Reply::Unit => Ok(()),
             _ => Err(Error::unexpected()),
         }
+    }
+}
+
+/// How a wait ended that only the server's end can end.
+fn ended(wait: Result<(), Error>) -> Result<(), Error> {
+    match wait {
+        Err(Error::Disconnected) => Ok(()),
+        other => other,
     }
 }
 

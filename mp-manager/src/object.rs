@@ -20,8 +20,9 @@ use crate::service::{Desk, Desks};
 #[derive(Debug)]
 pub(crate) struct Object {
     pub(crate) shape: Shape,
-    /// References of sessions, of tickets, of names and of stored values.
-    pub(crate) count: u64,
+    /// References of sessions, of tickets, of names and of stored values. It never overflows: a
+    /// session has less than 2^64.
+    pub(crate) count: u128,
     body: Body,
 }
 

@@ -108,34 +108,46 @@ impl Server {
     /// Serves until somebody of the family says that it is over.
     pub(crate) fn run(&mut self) -> Result<(), Error> {
         while !self.over {
-            let deadline = match self.runnable.is_empty() && self.counting.is_empty() {
-                true => self.world.next_deadline(),
-                false => Some(Deadline::now()),
-            };
-            let ready = self.epoll.wait(AT_ONCE, deadline).map_err(Error::os("epoll_wait"))?;
-            let all = ready.len() < AT_ONCE;
-            let counting = if all { std::mem::take(&mut self.counting) } else { Vec::new() };
-            for ready in ready {
-                self.attend(ready);
-                self.send_all();
-            }
-            if self.world.next_deadline().is_some_and(Deadline::has_passed) {
-                let effects = self.world.expire();
-                self.apply(effects);
-            }
-            for conn in counting {
-                let effects = self.world.request(conn, Request::Count);
-                self.apply(effects);
-                self.runnable.push_back(conn);
-            }
-            for _ in 0..self.runnable.len() {
-                if let Some(conn) = self.runnable.pop_front() {
-                    self.serve(conn);
-                }
-            }
-            self.send_all();
+            self.round(None)?;
         }
         Ok(())
+    }
+
+    /// Waits until there is something to do, or until then, and does it.
+    pub(crate) fn round(&mut self, until: Option<Deadline>) -> Result<(), Error> {
+        let deadline = match self.runnable.is_empty() && self.counting.is_empty() {
+            true => self.world.next_deadline().map(|next| next.or_earlier(until)).or(until),
+            false => Some(Deadline::now()),
+        };
+        let ready = self.epoll.wait(AT_ONCE, deadline).map_err(Error::os("epoll_wait"))?;
+        let all = ready.len() < AT_ONCE;
+        let counting = if all { std::mem::take(&mut self.counting) } else { Vec::new() };
+        for ready in ready {
+            self.attend(ready);
+            self.send_all();
+        }
+        if self.world.next_deadline().is_some_and(Deadline::has_passed) {
+            let effects = self.world.expire();
+            self.apply(effects);
+        }
+        for conn in counting {
+            let effects = self.world.request(conn, Request::Count);
+            self.apply(effects);
+            self.runnable.push_back(conn);
+        }
+        for _ in 0..self.runnable.len() {
+            if let Some(conn) = self.runnable.pop_front() {
+                self.serve(conn);
+            }
+        }
+        self.send_all();
+        Ok(())
+    }
+
+    /// Whether there is a connection.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn is_used(&self) -> bool {
+        !self.peers.is_empty() || self.world.is_used()
     }
 
     fn attend(&mut self, ready: Ready) {
@@ -345,7 +357,7 @@ impl Server {
         }
     }
 
-    fn adopt(&mut self, socket: OwnedFd, process: Option<OwnedFd>, local: bool) {
+    pub(crate) fn adopt(&mut self, socket: OwnedFd, process: Option<OwnedFd>, local: bool) {
         let conn = self.last_conn + 1;
         let peer = Peer::new(socket, local, self.request_max);
         if self.epoll.add(&peer.fd, conn, peer.watch).is_ok() {

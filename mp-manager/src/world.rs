@@ -94,6 +94,12 @@ impl World {
         self.conns.get(&conn).is_some_and(|conn| conn.parked.is_some())
     }
 
+    /// Whether anybody has a session.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn is_used(&self) -> bool {
+        !self.conns.is_empty() || !self.sessions.is_empty()
+    }
+
     pub(crate) fn is_known(&self, conn: ConnId) -> bool {
         self.conns.contains_key(&conn)
     }
@@ -318,15 +324,15 @@ impl World {
             Request::Claim { ticket, shape } => {
                 let object = self.tickets.object(ticket).ok_or(Failure::Gone)?;
                 self.object(object)?.expect(&shape)?;
-                self.tickets.claim(ticket);
                 self.grant(who.session, object, 1);
+                self.tickets.claim(ticket);
+                out.freed.push(object);
                 Ok(Reply::Object(object))
             }
             Request::Adopt { refs } => {
                 let mut adopted = 0;
                 for (object, count) in refs {
-                    if let Ok(entry) = self.object(object) {
-                        entry.count = entry.count.saturating_add(count);
+                    if self.objects.contains_key(&object) {
                         self.grant(who.session, object, count);
                         adopted += 1;
                     }
@@ -363,9 +369,7 @@ impl World {
             }
             Request::Named { name, shape } => {
                 let object = *self.names.get(&name).ok_or(Failure::NoSuchName(name))?;
-                let entry = self.object(object)?;
-                entry.expect(&shape)?;
-                entry.count += 1;
+                self.object(object)?.expect(&shape)?;
                 self.grant(who.session, object, 1);
                 Ok(Reply::Object(object))
             }
@@ -386,8 +390,7 @@ impl World {
         out: &mut Outbox,
     ) -> Result<ObjectId, Failure> {
         self.check(&init.refs())?;
-        let mut object = Object::new(shape, init, &self.desks, out)?;
-        object.count = 1;
+        let object = Object::new(shape, init, &self.desks, out)?;
         self.last_object += 1;
         self.objects.insert(self.last_object, object);
         self.grant(who.session, self.last_object, 1);
@@ -405,17 +408,21 @@ impl World {
         }
     }
 
-    /// Writes down that `count` of the object's references are those of `session`.
-    fn grant(&mut self, session: SessionId, object: ObjectId, count: u64) {
-        if let Some(session) = self.sessions.get_mut(&session) {
-            let held = session.refs.entry(object).or_default();
-            *held = held.saturating_add(count);
+    /// Gives `session` so many more references to the object.
+    fn grant(&mut self, session: SessionId, id: ObjectId, count: u64) {
+        if let Some(session) = self.sessions.get_mut(&session)
+            && let Some(object) = self.objects.get_mut(&id)
+        {
+            let held = session.refs.entry(id).or_default();
+            let granted = count.min(u64::MAX - *held);
+            *held += granted;
+            object.count += u128::from(granted);
         }
     }
 
     fn uncount(&mut self, id: ObjectId, count: u64, out: &mut Outbox) {
         if let Some(object) = self.objects.get_mut(&id) {
-            object.count = object.count.saturating_sub(count);
+            object.count = object.count.saturating_sub(count.into());
             if object.count == 0
                 && let Some(mut object) = self.objects.remove(&id)
             {
@@ -439,10 +446,7 @@ impl World {
                 let session = self.conns.get(&conn).map(|conn| conn.who.session);
                 if let (Ok(reply), Some(session)) = (&answer, session) {
                     for object in reply.refs() {
-                        if let Some(entry) = self.objects.get_mut(&object) {
-                            entry.count += 1;
-                            self.grant(session, object, 1);
-                        }
+                        self.grant(session, object, 1);
                     }
                 }
                 effects.answers.push((conn, answer));

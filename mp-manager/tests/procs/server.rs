@@ -20,6 +20,7 @@ use crate::trial;
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("server::it_dies_and_every_call_says_so_at_once", dies),
+        trial("server::its_end_can_be_waited_for", joined),
         trial("server::it_ignores_sigint", sigint),
         trial("server::it_dies_with_its_owner", owner),
     ]
@@ -197,6 +198,28 @@ fn dies() {
     );
     clients.into_iter().for_each(|client| client.join().unwrap());
     assert!(matches!(manager.event(), Err(Error::Disconnected)));
+}
+
+fn wait_for_the_end((way, board): (Way, Board)) {
+    let manager = way.open();
+    assert!(matches!(manager.join_timeout(SHORT), Err(Error::TimedOut)));
+    board.add(0);
+    manager.join().unwrap();
+    manager.join_timeout(Duration::ZERO).unwrap();
+}
+
+fn joined() {
+    let (manager, key, board) = (Manager::start().unwrap(), Key::random().unwrap(), Board::new());
+    let any = Address::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let address = manager.serve(&any, &key).unwrap();
+    let family = mp_ipc::decode(mp_ipc::encode(&manager).unwrap()).unwrap();
+    let waiting = [Way::Family(family), Way::Elsewhere(address, key)].map(|way| {
+        let process = Process::new(wait_for_the_end, (way, board.clone()));
+        process.method(StartMethod::Fork).start().unwrap()
+    });
+    board.until(0, 2);
+    manager.shutdown().unwrap();
+    waiting.into_iter().for_each(|client| client.join_timeout(Duration::from_secs(5)).unwrap());
 }
 
 fn sigint() {

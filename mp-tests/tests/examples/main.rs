@@ -2,6 +2,7 @@
 
 mod build;
 mod copy_folder;
+mod managers;
 mod pools;
 mod processes;
 mod transcripts;
