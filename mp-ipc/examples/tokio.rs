@@ -1,22 +1,30 @@
 //! A connection under tokio: the task sleeps, not the thread.
 #![expect(clippy::print_stdout, reason = "what a program is for")]
-#![expect(unsafe_code, reason = "tokio wants to be told that the descriptor stays the same")]
 
+use std::io::ErrorKind;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream as StdStream;
 use std::thread;
 use std::time::Duration;
 
 use mp_ipc::{Connection, Error, pipe};
-use tokio::io::unix::AsyncFd;
+use tokio::io::Interest;
+use tokio::net::UnixStream;
 use tokio::time::{interval, sleep};
 
-async fn recv(connection: &AsyncFd<Connection<u32, String>>) -> Result<String, Error> {
-    loop {
-        let mut ready = connection.readable().await.expect("the reactor runs");
-        match connection.get_ref().try_recv() {
-            Err(Error::Empty) => ready.clear_ready(),
-            result => return result,
-        }
-    }
+/// A duplicate of the connection's descriptor, for tokio to watch.
+fn watch(connection: &impl AsFd) -> std::io::Result<UnixStream> {
+    let stream = StdStream::from(connection.as_fd().try_clone_to_owned()?);
+    stream.set_nonblocking(true)?;
+    UnixStream::from_std(stream)
+}
+
+async fn recv(watch: &UnixStream, connection: &Connection<u32, String>) -> Result<String, Error> {
+    let attempt = || match connection.try_recv() {
+        Err(Error::Empty) => Err(ErrorKind::WouldBlock.into()),
+        result => Ok(result),
+    };
+    watch.async_io(Interest::READABLE, attempt).await.expect("the reactor runs")
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -35,15 +43,14 @@ async fn main() -> Result<(), Error> {
         }
     });
 
-    // SAFETY: a connection owns its descriptor, and it is the same one to its end.
-    let connection = unsafe { AsyncFd::register(here) }.expect("a socket can be watched");
+    let watch = watch(&here).expect("a socket can be watched");
     for number in 1..=3 {
-        connection.get_ref().send(&number)?;
-        println!("{}", recv(&connection).await?);
+        here.send(&number)?;
+        println!("{}", recv(&watch, &here).await?);
     }
     sleep(Duration::from_millis(1)).await;
     assert!(!ticks.is_finished(), "it ticked all the while");
-    drop(connection);
+    drop((watch, here));
     other.join().unwrap();
     Ok(())
 }

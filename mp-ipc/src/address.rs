@@ -1,5 +1,6 @@
 //! `Address`: where a listener can be found.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
@@ -44,6 +45,20 @@ impl Address {
             Address::Tcp(SocketAddr::V4(_)) => AddressFamily::INET,
             Address::Tcp(SocketAddr::V6(_)) => AddressFamily::INET6,
         }
+    }
+
+    /// As the kernel has it, if it has one.
+    pub(crate) fn of(any: SocketAddrAny) -> Option<Address> {
+        if any.address_family() != AddressFamily::UNIX {
+            return SocketAddr::try_from(any).ok().map(Address::Tcp);
+        }
+        let unix = SocketAddrUnix::try_from(any).ok()?;
+        if let Some(path) = unix.path_bytes() {
+            return Some(Address::Unix(OsStr::from_bytes(path).into()));
+        }
+        // One that is not bound has the empty name.
+        let name = unix.abstract_name().filter(|name| !name.is_empty())?;
+        str::from_utf8(name).ok().map(|name| Address::Abstract(name.to_owned()))
     }
 
     /// As the kernel wants it.

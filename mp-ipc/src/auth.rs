@@ -6,6 +6,9 @@
 //! listener -> client   welcome (1)            HMAC(key, "listener" . L . C)    the verdict
 //! ```
 //!
+//! The hellos go at once, so that a side without a key, to which they are no frame, learns that it
+//! is asked for one; it then says that it has none, in a part of its own.
+//!
 //! HMAC-SHA-256. The two proofs are made over different words, so neither side's proof can be
 //! thrown back at it as one's own. Every part has a fixed length: there is nothing to allocate
 //! and nothing to parse. After the verdict the frames begin.
@@ -32,6 +35,9 @@ const VERDICT: usize = 1 + PROOF;
 /// The first byte of the verdict; any other is a refusal.
 const WELCOME: u8 = b'W';
 const REFUSED: [u8; VERDICT] = [b'F'; VERDICT];
+/// What a side without a key says, which is as long as the longest part, begins with this; zeros
+/// follow.
+const KEYLESS: [u8; 8] = *b"mp-ipc\x00\x00";
 
 /// A secret that a listener and those who may connect to it share.
 ///
@@ -101,9 +107,12 @@ impl Handshake {
         if !recv(socket, &mut self.answer, &mut self.got)? {
             return Ok(false);
         }
-        if self.answer[..HELLO.len()] != HELLO {
-            return Err(Error::Protocol("the answer to the challenge has no hello"));
+        let checked = check(&self.answer, "the answer to the challenge has no hello");
+        if checked.is_err() {
+            // What TCP finds unread at the end takes the challenge away from the client.
+            let _ = socket::recv_bytes(socket, &mut [0; 512], RecvFlags::DONTWAIT);
         }
+        checked?;
         let proof = key.client(&self.challenge, &self.answer);
         if proof.verify_slice(&self.answer[CHALLENGE..]).is_err() {
             // Whether it hears it or not, it is refused.
@@ -122,19 +131,42 @@ pub(crate) fn answer(
     key: &Key,
     deadline: Option<Deadline>,
 ) -> Result<(), Error> {
+    send(socket, &HELLO)?;
     let challenge = recv_whole::<CHALLENGE>(socket, deadline)?;
-    if challenge[..HELLO.len()] != HELLO {
-        return Err(Error::Protocol("the listener did not begin with a challenge"));
-    }
+    check(&challenge, "the listener did not begin with a challenge")?;
     let mut answer: [u8; ANSWER] = join(&[&HELLO, &nonce()?, &[0; PROOF]]);
     let proof = key.client(&challenge, &answer).finalize().into_bytes();
     answer[CHALLENGE..].copy_from_slice(&proof);
-    send(socket, &answer)?;
+    send(socket, &answer[HELLO.len()..])?;
     let verdict = recv_whole::<VERDICT>(socket, deadline)?;
     let proof = key.listener(&challenge, &answer);
     match verdict[0] == WELCOME && proof.verify_slice(&verdict[1..]).is_ok() {
         true => Ok(()),
         false => Err(Error::Authentication),
+    }
+}
+
+/// Tells the other side, which has begun with a hello, that this one has no key.
+pub(crate) fn refuse(socket: BorrowedFd<'_>) {
+    // It may be gone, or full of frames, which say the same.
+    let _ = send(socket, &join::<ANSWER>(&[&KEYLESS, &[0; ANSWER - KEYLESS.len()]]));
+}
+
+/// Whether the next that can be received is a hello.
+pub(crate) fn is_asked(socket: BorrowedFd<'_>) -> bool {
+    let mut hello = [0; HELLO.len()];
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    socket::recv_bytes(socket, &mut hello, flags).is_ok_and(|got| hello[..got] == HELLO)
+}
+
+/// What is wrong with a part that does not begin with a hello.
+fn check(part: &[u8], garbage: &'static str) -> Result<(), Error> {
+    // A side that expects no handshake begins with a frame: a length below 2^40, and no flags.
+    let is_frame = part[5..8] == [0; 3] && part[12..16] == [0; 4];
+    match part.starts_with(&HELLO) {
+        true => Ok(()),
+        false if is_frame || part.starts_with(&KEYLESS) => Err(Error::Authentication),
+        false => Err(Error::Protocol(garbage)),
     }
 }
 

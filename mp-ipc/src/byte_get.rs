@@ -53,13 +53,14 @@ impl ByteQueue {
         waiter: &mut Waiter<'_>,
     ) -> Result<Option<Taken>, Error> {
         let ring = self.ring();
+        let mut is_ending = false;
         // Without the lock, so that those who find nothing disturb nobody.
         if ring.has_news() {
             let mut get = ring.getting(patience)?;
             if let Some(record) = get.next()? {
+                let was_leasing = get.leasing;
                 let taken = self.receive(&mut get, &record, to, owner)?;
-                drop(get);
-                ring.header.get.bell.ring(1);
+                self.ring_for_room(get, was_leasing);
                 return Ok(Some(taken));
             }
             get.check_no_news()?;
@@ -67,8 +68,10 @@ impl ByteQueue {
             if ring.is_over(patience)? {
                 return Err(Error::Closed);
             }
+            is_ending = ring.is_closed();
         }
-        match waiter.wait(Listener::Any, || ring.has_news(), || ring.len() as u32)? {
+        let ready = || if is_ending { ring.has_returns() } else { ring.has_news() };
+        match waiter.wait(Listener::Any, ready, || ring.len() as u32)? {
             Wake::Look => {}
             // Whoever held an item and has died did not ring either. Without the lock, next time.
             Wake::Tick => drop(ring.reap(Patience::Try)),
@@ -129,7 +132,7 @@ impl ByteQueue {
         get.commit();
         match get.freed_label.take() {
             None => Ok(()),
-            Some(label) => self.inner.packets.discard(label),
+            Some(label) => self.inner.packets.discard(label).map(drop),
         }
     }
 
@@ -138,9 +141,21 @@ impl ByteQueue {
         let mut get = self.ring().getting(Patience::Until(None))?;
         get.acknowledge(at, owner)?;
         self.commit(&mut get)?;
-        drop(get);
-        self.ring().header.get.bell.ring(1);
+        self.ring_for_room(get, true);
         Ok(())
+    }
+
+    /// Ends a get that has freed an item, and wakes whom that concerns.
+    #[inline]
+    fn ring_for_room(&self, get: Getting<'_>, was_leasing: bool) {
+        let ring = self.ring();
+        let was_last = was_leasing && !get.leasing;
+        drop(get);
+        ring.header.get.bell.ring(1);
+        if was_last && ring.is_closed() {
+            // Those who waited for what might come back.
+            ring.header.put.bell.ring_all();
+        }
     }
 
     /// Lets somebody else have what `owner` leases at `at`.

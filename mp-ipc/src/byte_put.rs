@@ -7,6 +7,7 @@ use crate::byte_queue::{ByteQueue, Inner};
 use crate::raw::bell::Listener;
 use crate::raw::cursor::Cursor;
 use crate::raw::fast::SHORT;
+use crate::raw::putting::Putting;
 use crate::raw::ring::{HANDLES, Patience, Ring, SPILLED};
 use crate::raw::wait::{Waiter, Wake};
 
@@ -123,6 +124,9 @@ impl ByteQueue {
             } else {
                 let label = put.label();
                 if !self.inner.packets.send(label, fds)? {
+                    if self.drop_orphans(&put, label)? {
+                        return Ok(None);
+                    }
                     drop(put);
                     woken = Some(waiter.nap());
                     return self.after(woken, patience);
@@ -146,6 +150,18 @@ impl ByteQueue {
             || ring.room_for(units),
         )?);
         self.after(woken, patience)
+    }
+
+    /// Throws away the packets of putters that were killed before their records existed, where no
+    /// get will: every packet of an empty ring is such a one. Says whether there were any.
+    #[cold]
+    fn drop_orphans(&self, put: &Putting<'_>, label: u32) -> Result<bool, Error> {
+        let ring = self.ring();
+        if ring.head() != put.tail() {
+            return Ok(false);
+        }
+        let _get = ring.getting(Patience::Try)?;
+        self.inner.packets.discard(label)
     }
 
     fn after(&self, woken: Option<Wake>, patience: Patience) -> Result<Option<Cursor>, Error> {

@@ -136,7 +136,7 @@ impl ByteQueue {
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`] when the queue is closed and empty; [`Error::Protocol`] when a process
+    /// [`Error::Closed`] as [`Queue::get`](crate::Queue::get); [`Error::Protocol`] when a process
     /// has broken the queue's memory.
     pub fn get(&self) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
@@ -238,7 +238,7 @@ impl ByteQueue {
     /// Ends the queue: nobody puts any more, in no process. What is in it can be taken.
     ///
     /// All who wait in `put` wake with [`Error::Closed`], and so do all who wait in `get` for
-    /// whom nothing is left. A put that runs at the same time has either happened before, and
+    /// whom nothing is left, or can come back from a [`Lease`](crate::Lease). A put that runs at the same time has either happened before, and
     /// its item can be taken, or fails. It does not wait for anybody.
     ///
     /// # Examples

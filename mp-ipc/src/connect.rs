@@ -24,7 +24,9 @@ use crate::{Address, Connection, Error, Key, Wire, auth};
 /// # Errors
 ///
 /// [`Error::Os`] with [`Errno::CONNREFUSED`] or [`Errno::NOENT`] where nobody listens;
-/// [`Error::Authentication`] when the keys differ; [`Error::Closed`] when the listener gave this
+/// [`Error::Authentication`] when the keys differ, or one side has none (a listener without one
+/// says so when it next receives or sends; this side without one is told when it next receives);
+/// [`Error::Closed`] when the listener gave this
 /// client up, which is one of a crowd.
 ///
 /// # Examples
@@ -55,7 +57,8 @@ pub fn connect<S, R>(address: &Address, key: Option<&Key>) -> Result<Connection<
 ///
 /// # Errors
 ///
-/// As [`connect`]; [`Error::TimedOut`] also when the listener has no key and this side has one.
+/// As [`connect`]; [`Error::TimedOut`] also when the listener has no key and neither receives nor
+/// sends.
 ///
 /// # Examples
 ///

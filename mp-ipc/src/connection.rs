@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{Error, Receiver, Sender, Wire};
+use crate::{Address, Error, Receiver, Sender, Wire};
 
 /// One end of a two-way connection that sends `S` and receives `R`.
 ///
@@ -92,6 +92,28 @@ impl<S, R> Connection<S, R> {
         self.sender.send_bytes(bytes)
     }
 
+    /// As [`Sender::try_send_bytes`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::try_send_bytes`].
+    pub fn try_send_bytes(&self, bytes: &[u8]) -> Result<(), Error> {
+        self.sender.try_send_bytes(bytes)
+    }
+
+    /// As [`Sender::send_bytes_timeout`].
+    ///
+    /// # Blocking
+    ///
+    /// As [`send`](Connection::send), until the time is up.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::send_bytes_timeout`].
+    pub fn send_bytes_timeout(&self, bytes: &[u8], timeout: Duration) -> Result<(), Error> {
+        self.sender.send_bytes_timeout(bytes, timeout)
+    }
+
     /// Receives a message as bytes: [`Receiver::recv_bytes`].
     ///
     /// # Blocking
@@ -103,6 +125,28 @@ impl<S, R> Connection<S, R> {
     /// As [`Receiver::recv_bytes`].
     pub fn recv_bytes(&self) -> Result<Vec<u8>, Error> {
         self.receiver.recv_bytes()
+    }
+
+    /// As [`Receiver::try_recv_bytes`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Receiver::try_recv_bytes`].
+    pub fn try_recv_bytes(&self) -> Result<Vec<u8>, Error> {
+        self.receiver.try_recv_bytes()
+    }
+
+    /// As [`Receiver::recv_bytes_timeout`].
+    ///
+    /// # Blocking
+    ///
+    /// As [`recv`](Connection::recv), until the time is up.
+    ///
+    /// # Errors
+    ///
+    /// As [`Receiver::recv_bytes_timeout`].
+    pub fn recv_bytes_timeout(&self, timeout: Duration) -> Result<Vec<u8>, Error> {
+        self.receiver.recv_bytes_timeout(timeout)
     }
 
     /// Receives a message as bytes into `buffer`: [`Receiver::recv_into`].
@@ -117,6 +161,28 @@ impl<S, R> Connection<S, R> {
     #[doc(alias = "recv_bytes_into")]
     pub fn recv_into(&self, buffer: &mut [u8]) -> Result<usize, Error> {
         self.receiver.recv_into(buffer)
+    }
+
+    /// As [`Receiver::try_recv_into`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Receiver::try_recv_into`].
+    pub fn try_recv_into(&self, buffer: &mut [u8]) -> Result<usize, Error> {
+        self.receiver.try_recv_into(buffer)
+    }
+
+    /// As [`Receiver::recv_into_timeout`].
+    ///
+    /// # Blocking
+    ///
+    /// As [`recv`](Connection::recv), until the time is up.
+    ///
+    /// # Errors
+    ///
+    /// As [`Receiver::recv_into_timeout`].
+    pub fn recv_into_timeout(&self, buffer: &mut [u8], timeout: Duration) -> Result<usize, Error> {
+        self.receiver.recv_into_timeout(buffer, timeout)
     }
 
     /// Whether there is something to receive within `timeout`: [`Receiver::poll`].
@@ -148,6 +214,12 @@ impl<S, R> Connection<S, R> {
     /// Sets the longest message, in bytes, that this end is ready to receive.
     pub fn set_limit(&self, len: u64) {
         self.receiver.set_limit(len);
+    }
+
+    /// The address of the other side, if it has one: [`Wire::peer_address`].
+    #[doc(alias = "last_accepted")]
+    pub fn peer_address(&self) -> Option<Address> {
+        self.wire().peer_address()
     }
 
     /// The byte layer below, which has a deadline on each call.

@@ -127,6 +127,8 @@ pub(crate) struct Incoming {
     filled: usize,
     fillers: usize,
     message: Message,
+    /// How many bytes of the message lie in a buffer of the caller's.
+    lent: usize,
     /// A group of descriptors came incomplete: this process may open no more.
     lost: bool,
 }
@@ -134,28 +136,32 @@ pub(crate) struct Incoming {
 impl Default for Incoming {
     fn default() -> Incoming {
         let message = Message::default();
-        Incoming { block: [0; BLOCK], filled: 0, fillers: 0, message, lost: false }
+        Incoming { block: [0; BLOCK], filled: 0, fillers: 0, message, lent: 0, lost: false }
     }
 }
 
 impl Incoming {
     /// How many bytes of the frame have come.
     pub(crate) fn got(&self) -> u64 {
-        (self.filled + self.fillers + self.message.bytes.len().saturating_sub(INLINE)) as u64
+        let bytes = self.message.bytes.len().max(self.lent);
+        (self.filled + self.fillers + bytes.saturating_sub(INLINE)) as u64
     }
 
-    /// Makes at most one system call; `Some` when that completed the message.
-    pub(crate) fn advance(
+    /// Makes at most one system call; `Some` with the message's length when nothing but bytes of
+    /// it may be missing.
+    pub(crate) fn advance_head(
         &mut self,
         socket: BorrowedFd<'_>,
         limit: u64,
         flags: RecvFlags,
-    ) -> Result<Option<Message>, Error> {
+    ) -> Result<Option<u64>, Error> {
         if self.filled < BLOCK {
+            self.check_hello(socket)?;
             let room = &mut self.block[self.filled..];
             let got = receive(socket, room, &mut self.message.fds, &mut self.lost, flags);
             self.filled += self.some(got)?;
             if self.filled < BLOCK {
+                self.check_hello(socket)?;
                 return Ok(None);
             }
         }
@@ -174,26 +180,83 @@ impl Incoming {
             let got = receive(socket, &mut [0], &mut self.message.fds, &mut self.lost, flags);
             self.fillers += self.some(got)?;
             self.check_fds(head)?;
-        } else if (self.message.bytes.len() as u64) < head.len {
-            let have = self.message.bytes.len();
+            return Ok(None);
+        }
+        Ok(Some(head.len))
+    }
+
+    /// Makes at most one system call for the bytes, after the head; `Some` when that completed
+    /// the message.
+    pub(crate) fn advance(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        limit: u64,
+        flags: RecvFlags,
+    ) -> Result<Option<Message>, Error> {
+        let Some(len) = self.advance_head(socket, limit, flags)? else { return Ok(None) };
+        let have = self.message.bytes.len();
+        if (have as u64) < len {
             // Never from the header's word alone: at most as much again as has really come.
             let room = self.message.bytes.capacity() - have;
             let next = if room > 0 { room } else { have };
-            let next = next.min((head.len - have as u64) as usize);
+            let next = next.min((len - have as u64) as usize);
             let got = socket::recv_onto(socket, &mut self.message.bytes, next, flags);
             self.some(got)?;
         }
-        let whole = self.fillers == head.fillers() && self.message.bytes.len() as u64 == head.len;
-        if !whole {
+        if (self.message.bytes.len() as u64) < len {
             return Ok(None);
         }
-        let message = std::mem::take(&mut self.message);
-        (self.filled, self.fillers) = (0, 0);
-        if std::mem::take(&mut self.lost) {
-            Err(Error::Os { op: "recvmsg", errno: Errno::MFILE })
-        } else {
-            Ok(Some(message))
+        self.finish().map(Some)
+    }
+
+    /// Moves what has come of the bytes into `buffer`, which is as long as the message.
+    pub(crate) fn lend(&mut self, buffer: &mut [u8]) {
+        self.lent = self.message.bytes.len();
+        buffer[..self.lent].copy_from_slice(&self.message.bytes);
+    }
+
+    /// Makes at most one system call for bytes into `buffer`; `Some` when that completed the
+    /// message.
+    pub(crate) fn advance_lent(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        buffer: &mut [u8],
+        flags: RecvFlags,
+    ) -> Result<Option<Message>, Error> {
+        if self.lent < buffer.len() {
+            let got = socket::recv_bytes(socket, &mut buffer[self.lent..], flags);
+            self.lent += self.some(got)?;
         }
+        if self.lent < buffer.len() { Ok(None) } else { self.finish().map(Some) }
+    }
+
+    /// Takes back what has come into `buffer` of a message that is not whole.
+    pub(crate) fn take_back(&mut self, buffer: &[u8]) {
+        let have = self.message.bytes.len();
+        if self.lent > have {
+            self.message.bytes.extend_from_slice(&buffer[have..self.lent]);
+        }
+        self.lent = 0;
+    }
+
+    /// Gives out what is whole, and makes room for the next message.
+    fn finish(&mut self) -> Result<Message, Error> {
+        let message = std::mem::take(&mut self.message);
+        (self.filled, self.fillers, self.lent) = (0, 0, 0);
+        if std::mem::take(&mut self.lost) {
+            return Err(Error::Os { op: "recvmsg", errno: Errno::MFILE });
+        }
+        Ok(message)
+    }
+
+    /// Whether this is no frame, but a side with a key that asks for ours. It is told that there
+    /// is none.
+    fn check_hello(&self, socket: BorrowedFd<'_>) -> Result<(), Error> {
+        if self.block.starts_with(&auth::HELLO) {
+            auth::refuse(socket);
+            return Err(Error::Authentication);
+        }
+        Ok(())
     }
 
     /// Each group must have come with its byte.
@@ -210,10 +273,6 @@ impl Incoming {
     fn some(&self, got: Result<usize, Errno>) -> Result<usize, Error> {
         match got {
             Ok(0) | Err(Errno::CONNRESET) if self.got() == 0 => Err(Error::Closed),
-            // Not a frame, but a listener's challenge, which we did not expect for want of a key.
-            Ok(0) | Err(Errno::CONNRESET) if self.block.starts_with(&auth::HELLO) => {
-                Err(Error::Authentication)
-            }
             Ok(0) | Err(Errno::CONNRESET) => Err(Error::Truncated { got: self.got() }),
             Ok(got) => Ok(got),
             Err(errno) => Err(Error::Os { op: "recvmsg", errno }),

@@ -21,6 +21,14 @@ use crate::{Error, Queue};
 ///
 /// While it lasts, the item keeps its room in the ring, and so does what was put after it.
 ///
+/// # The end of a queue
+///
+/// The items of a closed queue are all done when none is left and none is held. So a consumer
+/// that holds nothing waits for other processes that do, and gets what they give back or leave
+/// behind; then it is told [`Error::Closed`]. A process that holds items itself is told so as soon
+/// as nothing is left: others may be waiting for what it holds. `try_get` says [`Error::Empty`]
+/// where `get` would wait.
+///
 /// # Examples
 ///
 /// ```

@@ -35,6 +35,7 @@ mod sys;
 mod turn;
 mod wait;
 mod wire;
+mod wire_recv;
 
 pub use address::Address;
 pub use auth::Key;

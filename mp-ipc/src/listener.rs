@@ -11,7 +11,7 @@ use rustix::net::{self, SocketFlags, SocketType, sockopt};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 use crate::auth::Handshake;
-use crate::socket_file::SocketFile;
+use crate::socket_file::{SocketFile, bind_anew};
 use crate::turn::Turns;
 use crate::{Address, Connection, Error, Key, Wire};
 
@@ -72,11 +72,14 @@ struct Stranger {
 impl Listener {
     /// Listens at `address`.
     ///
+    /// A socket file that lies there although no process has its socket any more, since its
+    /// creator was killed, is replaced. Of several who do that at the same time one succeeds.
+    ///
     /// # Errors
     ///
-    /// [`Error::AddressInUse`] when somebody listens there already, or a socket file lies there
-    /// (a creator that was killed leaves it: remove it when you know that it is dead);
-    /// [`Error::AddressTooLong`] for a unix path or name above 107 bytes.
+    /// [`Error::AddressInUse`] when somebody listens there already, or a file lies there that is
+    /// no socket or cannot be removed; [`Error::AddressTooLong`] for a unix path or name above 107
+    /// bytes.
     ///
     /// # Examples
     ///
@@ -170,8 +173,8 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// [`Error::Authentication`] when a client had another key: it has been told so and dropped,
-    /// and the next call waits for the next. [`Error::Os`] when descriptors run out.
+    /// [`Error::Authentication`] when a client had another key, or none: it has been told so and
+    /// dropped, and the next call waits for the next. [`Error::Os`] when descriptors run out.
     ///
     /// # Examples
     ///
@@ -292,7 +295,12 @@ impl Listener {
                 errno => Error::Os { op, errno },
             }
         };
-        net::bind(&socket, &any).map_err(failed("bind"))?;
+        let bind = || net::bind(&socket, &any);
+        let bound = match (bind(), address) {
+            (Err(Errno::ADDRINUSE), Address::Unix(path)) => bind_anew(path, &any, bind),
+            (bound, _) => bound,
+        };
+        bound.map_err(failed("bind"))?;
         // Not before: until it is bound, the file is somebody else's.
         let file = file.or_else(|| match address {
             Address::Unix(path) => Some(SocketFile::at(path)),

@@ -230,13 +230,15 @@ impl<T: DeserializeOwned> Queue<T> {
     ///
     /// # Blocking
     ///
-    /// Waits for an item, which producers put, and for the consumers that are at it. If one of
-    /// either dies: *recovers*. A consumer that is paused inside of its own `get` keeps the
+    /// Waits for an item, which producers put, and for the consumers that are at it; in a closed
+    /// queue, for the other processes that hold its last items. If one of them dies: *recovers*. A
+    /// consumer that is paused inside of its own `get` keeps the
     /// others waiting; `get_timeout` keeps its deadline all the same.
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`] when the queue is closed and empty; [`Error::Decode`] when the item is
+    /// [`Error::Closed`] when the queue is closed and empty, and nothing can [come
+    /// back](crate::Lease#the-end-of-a-queue); [`Error::Decode`] when the item is
     /// no `T`, which then is gone; [`Error::Os`] when its handles need more descriptors than this
     /// process may open, and then it stays; [`Error::Protocol`] when a process has broken the
     /// queue's memory.

@@ -49,6 +49,28 @@ impl<T> Receiver<T> {
         Ok(self.wire.recv(None)?.bytes)
     }
 
+    /// As [`recv_bytes`](Receiver::recv_bytes), if a message is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_recv`](Receiver::try_recv), but for [`Error::Decode`].
+    pub fn try_recv_bytes(&self) -> Result<Vec<u8>, Error> {
+        Ok(self.wire.recv(Some(Deadline::now())).map_err(at_once)?.bytes)
+    }
+
+    /// As [`recv_bytes`](Receiver::recv_bytes), waiting for a message no longer than `timeout`.
+    ///
+    /// # Blocking
+    ///
+    /// As [`recv`](Receiver::recv), until the time is up.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_timeout`](Receiver::recv_timeout), but for [`Error::Decode`].
+    pub fn recv_bytes_timeout(&self, timeout: Duration) -> Result<Vec<u8>, Error> {
+        Ok(self.wire.recv(Some(Deadline::after(timeout)))?.bytes)
+    }
+
     /// Receives a message as bytes into the start of `buffer`, and returns how many they are.
     ///
     /// Python: `Connection.recv_bytes_into(buffer)`.
@@ -80,12 +102,41 @@ impl<T> Receiver<T> {
     /// ```
     #[doc(alias = "recv_bytes_into")]
     pub fn recv_into(&self, buffer: &mut [u8]) -> Result<usize, Error> {
-        let message = self.recv_bytes()?;
-        match buffer.get_mut(..message.len()) {
-            Some(start) => start.copy_from_slice(&message),
-            None => return Err(Error::BufferTooSmall { message, room: buffer.len() }),
-        }
-        Ok(message.len())
+        self.wire.recv_into(buffer, None)
+    }
+
+    /// As [`recv_into`](Receiver::recv_into), if a message is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_into`](Receiver::recv_into) and [`try_recv`](Receiver::try_recv).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mp_ipc::Error;
+    ///
+    /// let (sender, receiver) = mp_ipc::simplex::<()>().unwrap();
+    /// let mut buffer = [0; 8];
+    /// assert!(matches!(receiver.try_recv_into(&mut buffer), Err(Error::Empty)));
+    /// sender.send_bytes(b"three").unwrap();
+    /// assert_eq!(receiver.try_recv_into(&mut buffer).unwrap(), 5);
+    /// ```
+    pub fn try_recv_into(&self, buffer: &mut [u8]) -> Result<usize, Error> {
+        self.wire.recv_into(buffer, Some(Deadline::now())).map_err(at_once)
+    }
+
+    /// As [`recv_into`](Receiver::recv_into), waiting for a message no longer than `timeout`.
+    ///
+    /// # Blocking
+    ///
+    /// As [`recv`](Receiver::recv), until the time is up.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_into`](Receiver::recv_into) and [`recv_timeout`](Receiver::recv_timeout).
+    pub fn recv_into_timeout(&self, buffer: &mut [u8], timeout: Duration) -> Result<usize, Error> {
+        self.wire.recv_into(buffer, Some(Deadline::after(timeout)))
     }
 
     /// Whether there is something to receive, or the other side is closed, within `timeout`.
@@ -188,10 +239,7 @@ impl<T: DeserializeOwned> Receiver<T> {
     /// assert!(matches!(receiver.try_recv(), Err(Error::Closed)));
     /// ```
     pub fn try_recv(&self) -> Result<T, Error> {
-        self.recv_until(Some(Deadline::now())).map_err(|error| match error {
-            Error::TimedOut => Error::Empty,
-            other => other,
-        })
+        self.recv_until(Some(Deadline::now())).map_err(at_once)
     }
 
     /// Receives a value, waiting for it no longer than `timeout`.
@@ -223,6 +271,14 @@ impl<T: DeserializeOwned> Receiver<T> {
 
     fn recv_until(&self, deadline: Option<Deadline>) -> Result<T, Error> {
         decode(self.wire.recv(deadline)?)
+    }
+}
+
+/// The error of a call that does not wait.
+fn at_once(error: Error) -> Error {
+    match error {
+        Error::TimedOut => Error::Empty,
+        other => other,
     }
 }
 

@@ -55,6 +55,28 @@ impl<T> Sender<T> {
         self.wire.send_parts(bytes, &[], None)
     }
 
+    /// As [`send_bytes`](Sender::send_bytes), if there is room.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_send`](Sender::try_send), but for [`Error::Encode`].
+    pub fn try_send_bytes(&self, bytes: &[u8]) -> Result<(), Error> {
+        self.wire.send_parts(bytes, &[], Some(Deadline::now())).map_err(at_once)
+    }
+
+    /// As [`send_bytes`](Sender::send_bytes), waiting for room no longer than `timeout`.
+    ///
+    /// # Blocking
+    ///
+    /// As [`send`](Sender::send), until the time is up.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_timeout`](Sender::send_timeout), but for [`Error::Encode`].
+    pub fn send_bytes_timeout(&self, bytes: &[u8], timeout: Duration) -> Result<(), Error> {
+        self.wire.send_parts(bytes, &[], Some(Deadline::after(timeout)))
+    }
+
     /// Sends what is left of a message after [`Error::Unfinished`].
     ///
     /// # Blocking
@@ -121,10 +143,7 @@ impl<T: Serialize> Sender<T> {
     /// assert!(matches!(receiver.try_recv(), Err(Error::Empty)), "the one that failed never went");
     /// ```
     pub fn try_send(&self, value: &T) -> Result<(), Error> {
-        self.send_until(value, Some(Deadline::now())).map_err(|error| match error {
-            Error::TimedOut => Error::Full,
-            other => other,
-        })
+        self.send_until(value, Some(Deadline::now())).map_err(at_once)
     }
 
     /// Sends a value, waiting for room no longer than `timeout`.
@@ -158,6 +177,14 @@ impl<T: Serialize> Sender<T> {
 
     fn send_until(&self, value: &T, deadline: Option<Deadline>) -> Result<(), Error> {
         with_encoded(value, |bytes, fds| self.wire.send_parts(bytes, fds, deadline))
+    }
+}
+
+/// The error of a call that does not wait.
+fn at_once(error: Error) -> Error {
+    match error {
+        Error::TimedOut => Error::Full,
+        other => other,
     }
 }
 

@@ -5,9 +5,11 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
+use std::time::Duration;
 
-use mp_sys::Errno;
-use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, lstat, open};
+use mp_sys::{Deadline, Errno};
+use rustix::fs::{FileType, FlockOperation, Mode, OFlags, flock, fstat, lstat, open};
+use rustix::net::{self, AddressFamily, SocketAddrAny, SocketFlags, SocketType};
 use rustix::process::{Pid, geteuid, getpid};
 
 use crate::Error;
@@ -18,6 +20,9 @@ const PREFIX: &str = "mp-";
 const FILE: &str = "socket";
 /// Where private folders are if the path of the temporary ones leaves no room for a name.
 const SHORT: &str = "/tmp";
+
+/// How long to wait for others who bind anew in the same folder.
+const LOCK: Duration = Duration::from_secs(1);
 
 /// Removes the socket file when dropped, also while unwinding, but only in the process that
 /// made it: a forked copy leaves it alone.
@@ -77,6 +82,48 @@ impl Drop for SocketFile {
             let _ = fs::remove_dir(&folder.path);
         }
     }
+}
+
+/// Runs `bind`, which failed since a file is in its way, once more, after it has removed that file
+/// if it is a socket that no process has any more.
+///
+/// Who removes holds the lock of the folder, so that nobody removes what another has just bound.
+pub(crate) fn bind_anew(
+    path: &Path,
+    address: &SocketAddrAny,
+    bind: impl Fn() -> Result<(), Errno>,
+) -> Result<(), Errno> {
+    if !is_dead(path, address) {
+        return Err(Errno::ADDRINUSE);
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = open(folder.unwrap_or(Path::new(".")), flags, Mode::empty());
+    let folder = folder.map_err(|_| Errno::ADDRINUSE)?;
+    let deadline = Deadline::after(LOCK);
+    while let Err(errno) = flock(&folder, FlockOperation::NonBlockingLockExclusive) {
+        if errno != Errno::AGAIN || deadline.has_passed() {
+            return Err(Errno::ADDRINUSE);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    if is_dead(path, address) {
+        let _ = fs::remove_file(path);
+    }
+    let bound = bind();
+    // Not left to the descriptor's end: a child that was forked meanwhile has it, too.
+    let _ = flock(&folder, FlockOperation::Unlock);
+    bound
+}
+
+/// Whether `path` is a socket file, and the kernel knows of no socket that is bound to it.
+fn is_dead(path: &Path, address: &SocketAddrAny) -> bool {
+    let is_socket = lstat(path).is_ok_and(|file| FileType::from_raw_mode(file.st_mode).is_socket());
+    // A datagram socket cannot connect to a listener and so does not disturb it: the kernel looks
+    // whether there is a socket (ECONNREFUSED) before it looks which kind (EPROTOTYPE).
+    is_socket
+        && net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)
+            .is_ok_and(|probe| net::connect(&probe, address) == Err(Errno::CONNREFUSED))
 }
 
 /// Removes the private folders of this user whose creators are dead, and returns them.

@@ -4,14 +4,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use mp_sys::poll::{Interest, wait_for};
-use mp_sys::socket::{RecvFlags, SendFlags, stream_pair};
+use mp_sys::socket::{SendFlags, stream_pair};
 use mp_sys::{Deadline, Errno, fd_table};
 use rustix::net::{AddressFamily, Shutdown, SocketType, sockopt};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 use crate::frame::{Incoming, Outgoing};
 use crate::turn::Turns;
-use crate::{Error, Message};
+use crate::{Address, Error, Message, auth};
 
 /// The longest message that a wire receives unless [`Wire::set_limit`] says otherwise: 1 TiB.
 const LIMIT: u64 = 1 << 40;
@@ -40,9 +40,9 @@ const GRACE: u64 = 1 << 20;
 /// ```
 #[derive(Debug)]
 pub struct Wire {
-    socket: OwnedFd,
+    pub(crate) socket: OwnedFd,
     sending: Turns<Option<Remainder>>,
-    receiving: Turns<Box<Incoming>>,
+    pub(crate) receiving: Turns<Box<Incoming>>,
     limit: AtomicU64,
 }
 
@@ -148,59 +148,27 @@ impl Wire {
         })
     }
 
-    /// Receives a message.
+    /// The address of the other side, if it has one: of a TCP connection, and of a connection to
+    /// a unix listener. A client of a unix listener has none, nor has an end of a pair, nor a
+    /// connection that TCP has given up.
     ///
-    /// # Blocking
-    ///
-    /// Waits for the peer to send. If the peer dies: *reports* [`Error::Closed`] after its last
-    /// whole message, or [`Error::Truncated`] if it died in the middle of one.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Closed`] and [`Error::Truncated`], as said; [`Error::Protocol`] when what came is
-    /// no frame. [`Error::TimedOut`]: what has come of a message stays here and counts for the
-    /// next call. [`Error::TooBig`]: the message stays, too. [`Error::Os`] with
-    /// [`Errno::MFILE`]: the message's descriptors could not be opened, and it is gone; the next
-    /// is whole.
+    /// Python: `Listener.last_accepted`.
     ///
     /// # Examples
     ///
     /// ```
-    /// use std::time::Duration;
-    /// use mp_ipc::{Deadline, Error, Wire};
+    /// use mp_ipc::{Address, Listener, connect_wire};
     ///
-    /// let (_here, there) = Wire::pair().unwrap();
-    /// let soon = Deadline::after(Duration::from_millis(1));
-    /// assert!(matches!(there.recv(Some(soon)), Err(Error::TimedOut)));
+    /// let any_port = Address::Tcp("127.0.0.1:0".parse().unwrap());
+    /// let listener = Listener::bind(&any_port, None).unwrap();
+    /// let client = connect_wire(listener.address(), None, None).unwrap();
+    /// assert_eq!(client.peer_address().as_ref(), Some(listener.address()));
+    /// let server = listener.accept_wire(None).unwrap();
+    /// assert!(matches!(server.peer_address(), Some(Address::Tcp(peer)) if peer.ip().is_loopback()));
     /// ```
-    pub fn recv(&self, deadline: Option<Deadline>) -> Result<Message, Error> {
-        let mut incoming = self.receiving.take(deadline).ok_or(Error::TimedOut)?;
-        let flags = if deadline.is_some() { RecvFlags::DONTWAIT } else { RecvFlags::empty() };
-        let start = incoming.got();
-        loop {
-            match incoming.advance(self.socket.as_fd(), self.limit(), flags) {
-                Ok(Some(message)) => return Ok(message),
-                Ok(None) => in_time(incoming.got() - start, deadline)?,
-                Err(Error::Os { errno: Errno::AGAIN, .. }) => {
-                    self.wait(Interest::Readable, deadline)?;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Whether [`recv`](Wire::recv) has something to work on by the deadline: bytes of a message,
-    /// or the end.
-    ///
-    /// # Blocking
-    ///
-    /// As [`recv`](Wire::recv).
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Os`] when the kernel refuses.
-    pub fn poll(&self, deadline: Option<Deadline>) -> Result<bool, Error> {
-        wait_for(self.socket.as_fd(), Interest::Readable, deadline).map_err(Error::os("poll"))
+    #[doc(alias = "last_accepted")]
+    pub fn peer_address(&self) -> Option<Address> {
+        Address::of(rustix::net::getpeername(&self.socket).ok()??)
     }
 
     /// The longest message that this end receives, in bytes.
@@ -256,6 +224,10 @@ impl Wire {
                 Ok(()) if frame.is_done() => {}
                 Ok(()) => in_time((frame.sent - start) as u64, deadline)?,
                 Err(Errno::AGAIN) => self.wait(Interest::Writable, deadline)?,
+                // Perhaps closed by a listener that had asked for a key.
+                Err(Errno::PIPE | Errno::CONNRESET) if auth::is_asked(self.socket.as_fd()) => {
+                    return Err(Error::Authentication);
+                }
                 Err(Errno::PIPE | Errno::CONNRESET) => return Err(Error::Closed),
                 Err(errno) => return Err(Error::Os { op: "sendmsg", errno }),
             }
@@ -285,7 +257,7 @@ impl Wire {
         }
     }
 
-    fn wait(&self, interest: Interest, deadline: Option<Deadline>) -> Result<(), Error> {
+    pub(crate) fn wait(&self, interest: Interest, deadline: Option<Deadline>) -> Result<(), Error> {
         match wait_for(self.socket.as_fd(), interest, deadline) {
             Ok(true) => Ok(()),
             Ok(false) => Err(Error::TimedOut),
@@ -303,7 +275,7 @@ impl Wire {
 }
 
 /// A peer that keeps bytes flowing does not keep a call going past its deadline.
-fn in_time(moved: u64, deadline: Option<Deadline>) -> Result<(), Error> {
+pub(crate) fn in_time(moved: u64, deadline: Option<Deadline>) -> Result<(), Error> {
     if moved > GRACE && deadline.is_some_and(Deadline::has_passed) {
         return Err(Error::TimedOut);
     }

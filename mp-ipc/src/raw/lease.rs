@@ -173,10 +173,10 @@ impl Getting<'_> {
         Ok(())
     }
 
-    fn is_owned(&self, record: &Record, owner: Owner) -> bool {
-        let owners = &self.ring.header.owners;
-        let place = record.owner().and_then(|place| owners.get(place));
-        place.is_some_and(|word| word.load(Ordering::Relaxed) == owner.0)
+    /// Who holds `record`.
+    fn holder(&self, record: &Record) -> Option<Owner> {
+        let word = self.ring.header.owners.get(record.owner()?)?.load(Ordering::Relaxed);
+        (word != 0).then_some(Owner(word))
     }
 
     /// Ends a lease of `owner`: the one at `at`, or its oldest.
@@ -193,9 +193,10 @@ impl Getting<'_> {
     }
 
     fn leased(&self, at: Option<Cursor>, owner: Owner) -> Result<Record, Error> {
-        let found = self
-            .find(|record| at.is_none_or(|at| at == record.at) && self.is_owned(record, owner))?;
-        found.ok_or(Error::NotHeld)
+        let is_it = |record: &Record| {
+            at.is_none_or(|at| at == record.at) && self.holder(record) == Some(owner)
+        };
+        self.find(is_it)?.ok_or(Error::NotHeld)
     }
 }
 
@@ -226,6 +227,35 @@ impl Ring {
         drop(getting);
         self.header.put.bell.ring(given_back);
         Ok(given_back)
+    }
+
+    /// Whether a closed queue, all of whose items have been delivered, has none for the caller any
+    /// more: whether no other process holds one that it might give back.
+    ///
+    /// Who holds some itself does not wait for others, who may be waiting for it.
+    pub(crate) fn is_drained(&self, patience: Patience) -> Result<bool, Error> {
+        self.reap(patience)?;
+        if self.header.leasing.load(Ordering::Acquire) == 0 {
+            return Ok(true);
+        }
+        let (getting, current) = (self.getting(patience)?, Owner::current());
+        let (mut mine, mut others, mut returned) = (false, false, false);
+        getting.find(|record| {
+            match getting.holder(record) {
+                Some(owner) if owner == current => mine = true,
+                Some(_) => others = true,
+                None => returned |= record.state & RETURNED != 0,
+            }
+            false
+        })?;
+        Ok(!returned && (mine || !others))
+    }
+
+    /// Whether a get has something to do that has found a closed queue not drained.
+    pub(crate) fn has_returns(&self) -> bool {
+        self.tail() != self.next()
+            || self.header.returned.load(Ordering::Relaxed) != 0
+            || self.header.leasing.load(Ordering::Acquire) == 0
     }
 
     /// How many items were given back and not delivered again.

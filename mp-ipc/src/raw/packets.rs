@@ -4,7 +4,8 @@
 //! A packet is sent before its record is committed, under the put lock, with a label that the
 //! record repeats. It is looked at (which duplicates its descriptors) before the head passes the
 //! record, under the get lock, and thrown away after. So a killed putter leaves a packet that no
-//! record names, which is thrown away with the next one; and a killed getter loses nothing.
+//! record names, and a killed getter loses nothing. The orphan goes when the record after it is
+//! got, or when the socket is full and the ring empty, and at the latest with the queue.
 
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -74,14 +75,17 @@ impl Packets {
         Ok(fds)
     }
 
-    /// Throws away the packets up to that under `label`. The caller has the get lock.
-    pub(crate) fn discard(&self, label: u32) -> Result<(), Error> {
+    /// Throws away the packets up to that under `label`, and says whether there were any. The
+    /// caller has the get lock.
+    pub(crate) fn discard(&self, label: u32) -> Result<bool, Error> {
+        let mut any = false;
         while let Some(first) = self.label_at(0)?
             && first.wrapping_sub(label) as i32 <= 0
         {
             self.receive(RecvFlags::DONTWAIT)?;
+            any = true;
         }
-        Ok(())
+        Ok(any)
     }
 
     /// The label of the packet that begins `skip` bytes on, if there is one.

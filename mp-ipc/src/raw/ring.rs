@@ -303,7 +303,7 @@ impl Ring {
         self.header.get.bell.ring_all();
     }
 
-    /// Whether the queue is closed and `next` is the end: no item comes any more.
+    /// Whether the queue is closed and `next` is the end: no item comes to the caller any more.
     ///
     /// A put that had begun before the end may still commit, so this waits for its lock.
     #[cold]
@@ -312,9 +312,9 @@ impl Ring {
             return Ok(false);
         }
         drop(Turn::take(&self.header.put.lock, patience)?);
-        // Whoever has the lock after us sees that the queue is closed. What comes back from the
-        // dead is the last that can come.
-        Ok(self.tail() == self.next() && self.reap(patience)? == 0)
+        // Whoever has the lock after us sees that the queue is closed. What comes back from those
+        // who hold items is the last that can come.
+        Ok(self.tail() == self.next() && self.is_drained(patience)?)
     }
 }
 

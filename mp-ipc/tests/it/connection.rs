@@ -156,3 +156,37 @@ fn a_non_blocking_socket_blocks_all_the_same() {
         assert_eq!(receiver.join().unwrap(), 4);
     });
 }
+
+/// Whatever of a message has come when the time is up counts for the next call, of either kind.
+#[test]
+fn a_message_comes_into_the_buffer_over_several_calls() {
+    let (here, there) = pipe::<Vec<u8>, ()>().unwrap();
+    let long: Vec<u8> = (0..3_000_000_u32).map(|at| (at >> 3) as u8).collect();
+    let mut buffer = vec![0; long.len() + 10];
+    for last_is_into in [true, false] {
+        assert!(matches!(here.try_send_bytes(&long), Err(Error::Unfinished)));
+        assert!(matches!(there.try_recv_into(&mut buffer), Err(Error::Empty)));
+        assert!(matches!(there.recv_into_timeout(&mut buffer, SHORT), Err(Error::TimedOut)));
+        assert!(matches!(there.try_recv_bytes(), Err(Error::Empty)));
+        buffer.fill(0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| here.send_bytes_timeout(b"next", LONG).unwrap());
+            if last_is_into {
+                assert_eq!(there.recv_into_timeout(&mut buffer, LONG).unwrap(), long.len());
+                assert!(buffer[..long.len()] == long);
+            } else {
+                assert!(there.recv_bytes_timeout(LONG).unwrap() == long);
+            }
+            assert_eq!(there.recv_into(&mut buffer).unwrap(), 4);
+        });
+        assert_eq!(&buffer[..4], b"next");
+    }
+    here.send_bytes(b"").unwrap();
+    assert_eq!(there.try_recv_into(&mut []).unwrap(), 0);
+    here.send_bytes(&long[..300]).unwrap();
+    let small = there.try_recv_into(&mut buffer[..299]);
+    assert!(
+        matches!(small, Err(Error::BufferTooSmall { message, room: 299 }) if message == long[..300])
+    );
+    assert!(matches!(there.try_recv_into(&mut buffer), Err(Error::Empty)));
+}

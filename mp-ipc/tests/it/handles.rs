@@ -1,15 +1,16 @@
 //! Handles as parts of what is sent.
 
 use std::fs::File;
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, IoSlice, Read, Seek, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use mp_ipc::{
-    Address, Connection, Error, Fd, Key, Listener, Message, Receiver, Sender, Wire, connect,
+    Address, Connection, Error, Fd, Key, Listener, Message, Queue, Receiver, Sender, Wire, connect,
     encode, pipe, simplex,
 };
+use mp_sys::socket::{SendFlags, send};
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize)]
@@ -145,4 +146,34 @@ fn a_sent_connection_is_the_same_connection() {
     assert!(rustix::io::fcntl_getfd(copy.as_fd()).unwrap().contains(rustix::io::FdFlags::CLOEXEC));
     drop(copy);
     assert!(matches!(other.recv(), Err(Error::Closed)));
+}
+
+/// A putter that is killed between its descriptors and its record leaves them behind.
+#[test]
+fn orphaned_descriptors_are_bounded_and_go_with_the_queue() {
+    let queue = Queue::<Fd>::new(0).unwrap();
+    let (mut end, carried) = UnixStream::pair().unwrap();
+    let enter = encode(&queue).unwrap().fds.into_iter().find(is_socket).unwrap();
+    let orphan = || {
+        let bytes = (1_u64 << 32).to_le_bytes();
+        send(&enter, &[IoSlice::new(&bytes)], &[carried.as_fd()], SendFlags::DONTWAIT)
+    };
+    let mut count = 0;
+    while orphan().is_ok() {
+        count += 1;
+    }
+    assert!(count < 10_000, "the socket is bounded");
+    queue.try_put(File::open("/dev/null").unwrap().into()).expect("they are in nobody's way");
+    queue.try_get().unwrap();
+
+    orphan().unwrap();
+    drop((carried, enter));
+    end.set_nonblocking(true).unwrap();
+    assert_eq!(end.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock, "one is left");
+    drop(queue);
+    assert_eq!(end.read(&mut [0]).unwrap(), 0, "and goes with the queue");
+}
+
+fn is_socket(fd: &OwnedFd) -> bool {
+    rustix::net::sockopt::socket_type(fd).is_ok()
 }

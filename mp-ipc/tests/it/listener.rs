@@ -126,22 +126,122 @@ fn a_wrong_key_is_an_error_on_both_sides_and_the_next_is_served() {
     }
 }
 
+/// A key on one side only: both are told, as soon as either says or hears something.
 #[test]
-fn a_client_without_a_key_is_told_so() {
+fn a_client_without_a_key_is_told_so_and_so_is_the_listener() {
+    for address in [abstract_name(), Address::Tcp("127.0.0.1:0".parse().unwrap())] {
+        let listener = Listener::bind(&address, Some(key("right"))).unwrap();
+        for speaks in [true, false] {
+            let client: Connection<u8> = connect(listener.address(), None).unwrap();
+            thread::scope(|scope| {
+                let server = scope.spawn(|| listener.accept_timeout::<u8, u8>(LONG));
+                if speaks {
+                    client.send(&1).unwrap();
+                }
+                let begin = Instant::now();
+                assert!(matches!(client.recv_timeout(LONG), Err(Error::Authentication)));
+                assert!(matches!(client.recv_timeout(LONG), Err(Error::Authentication)), "again");
+                assert!(matches!(server.join().unwrap(), Err(Error::Authentication)));
+                assert!(begin.elapsed() < LONG / 4);
+            });
+            if matches!(address, Address::Abstract(_)) {
+                let sent = (0..2).map(|_| client.send(&1)).collect::<Result<Vec<_>, _>>();
+                assert!(matches!(sent, Err(Error::Authentication | Error::Closed)), "{sent:?}");
+            }
+        }
+        round(&listener, Some(&key("right")));
+    }
+}
+
+#[test]
+fn a_client_that_only_sends_is_told_that_a_key_was_asked_for() {
     let listener = Listener::private(Some(key("right"))).unwrap();
     let client: Connection<u8> = connect(listener.address(), None).unwrap();
     client.send(&1).unwrap();
-    assert!(matches!(listener.try_accept::<u8, u8>(), Err(Error::Empty)));
-    assert!(matches!(listener.try_accept::<u8, u8>(), Err(Error::Empty)));
-    assert!(matches!(client.recv(), Err(Error::Authentication)));
+    assert!(matches!(listener.accept_timeout::<u8, u8>(LONG), Err(Error::Authentication)));
+    assert!(matches!(client.send(&1), Err(Error::Authentication)));
 }
 
 #[test]
 fn a_client_with_a_key_does_not_trust_a_listener_without() {
-    let listener = Listener::private(None).unwrap();
-    let short = Duration::from_millis(50);
-    let client = connect_timeout::<(), ()>(listener.address(), Some(&key("k")), short);
-    assert!(matches!(client, Err(Error::TimedOut)));
+    for address in [abstract_name(), Address::Tcp("127.0.0.1:0".parse().unwrap())] {
+        let listener = Listener::bind(&address, None).unwrap();
+        for speaks in [true, false] {
+            thread::scope(|scope| {
+                let begin = Instant::now();
+                let client = scope
+                    .spawn(|| connect_timeout::<(), ()>(listener.address(), Some(&key("k")), LONG));
+                let server: Connection<u8> = listener.accept_timeout(LONG).unwrap();
+                if speaks {
+                    server.send(&1).unwrap();
+                } else {
+                    assert!(matches!(server.recv_timeout(LONG), Err(Error::Authentication)));
+                }
+                assert!(matches!(client.join().unwrap(), Err(Error::Authentication)));
+                assert!(begin.elapsed() < LONG / 4);
+            });
+        }
+        let short = Duration::from_millis(50);
+        let client = connect_timeout::<(), ()>(listener.address(), Some(&key("k")), short);
+        assert!(matches!(client, Err(Error::TimedOut)), "it has not said a word");
+        drop(listener.try_accept::<(), ()>());
+        round(&listener, None);
+    }
+}
+
+/// Whose creator was killed, and who now want to listen there.
+#[test]
+fn a_dead_socket_file_is_replaced_by_one_of_many() {
+    let folder = Listener::private(None).unwrap();
+    // Not that folder itself, which is locked while its listener lives.
+    let folder = path(&folder).with_file_name("inside");
+    std::fs::create_dir(&folder).unwrap();
+    let address = Address::Unix(folder.join("socket"));
+    for _ in 0..50 {
+        drop(std::os::unix::net::UnixListener::bind(folder.join("socket")).unwrap());
+        let bound: Vec<_> = thread::scope(|scope| {
+            let all = [(); 4].map(|()| scope.spawn(|| Listener::bind(&address, None)));
+            all.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        let mut bound: Vec<_> = bound
+            .into_iter()
+            .filter_map(|one| match one {
+                Ok(listener) => Some(listener),
+                Err(Error::AddressInUse(_)) => None,
+                Err(other) => panic!("{other}"),
+            })
+            .collect();
+        let listener = bound.pop().unwrap();
+        assert!(bound.is_empty());
+        assert!(matches!(listener.try_accept::<(), ()>(), Err(Error::Empty)), "not disturbed");
+        round(&listener, None);
+        drop(listener);
+        assert!(!folder.join("socket").exists());
+    }
+    std::fs::write(folder.join("socket"), "no socket").unwrap();
+    assert!(matches!(Listener::bind(&address, None), Err(Error::AddressInUse(_))));
+    assert!(folder.join("socket").exists(), "a file that is no socket stays");
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn peers_have_the_addresses_that_they_have() {
+    for address in [abstract_name(), Address::Tcp("127.0.0.1:0".parse().unwrap())] {
+        let listener = Listener::bind(&address, None).unwrap();
+        let client: Connection<u8> = connect(listener.address(), None).unwrap();
+        let server: Connection<u8> = listener.accept().unwrap();
+        assert_eq!(client.peer_address().as_ref(), Some(listener.address()));
+        match (server.peer_address(), listener.address()) {
+            (Some(Address::Tcp(peer)), Address::Tcp(here)) => {
+                assert!(peer.ip() == here.ip() && peer.port() != here.port());
+            }
+            (None, Address::Abstract(_)) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    let private = Listener::private(None).unwrap();
+    let client: Connection<u8> = connect(private.address(), None).unwrap();
+    assert_eq!(client.peer_address().as_ref(), Some(private.address()));
 }
 
 #[test]

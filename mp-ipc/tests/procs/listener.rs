@@ -10,6 +10,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("only_the_creator_removes_the_file", only_the_creator_removes_the_file),
         trial("a_killed_creators_socket_is_swept", a_killed_creators_socket_is_swept),
+        trial("a_killed_creators_address_is_free", a_killed_creators_address_is_free),
         trial("a_listener_can_be_sent_and_both_accept", a_listener_can_be_sent),
         trial("a_client_killed_in_the_handshake_is_forgotten", killed_clients),
         trial("a_listener_killed_in_the_handshake_is_reported", a_killed_listener),
@@ -43,6 +44,28 @@ fn a_killed_creators_socket_is_swept() {
     Listener::sweep().unwrap();
     assert!(!folder.exists());
     connect::<u8, u8>(mine.address(), None).expect("mine is still there");
+}
+
+fn a_killed_creators_address_is_free() {
+    let folder = std::env::temp_dir().join(format!("mp-ipc test {}", std::process::id()));
+    std::fs::create_dir(&folder).unwrap();
+    let address = Address::Unix(folder.join("chosen"));
+    let (here, there) = pipe::<(), ()>().unwrap();
+    let creator = Child::run(|| {
+        let _listener = Listener::bind(&address, None).unwrap();
+        there.send(&()).unwrap();
+        there.recv().unwrap();
+    });
+    here.recv().unwrap();
+    assert!(matches!(Listener::bind(&address, None), Err(Error::AddressInUse(_))), "it lives");
+    connect::<u8, u8>(&address, None).unwrap();
+    creator.kill();
+    creator.join();
+    assert!(connect::<u8, u8>(&address, None).is_err() && folder.join("chosen").exists());
+    let listener = Listener::bind(&address, None).unwrap();
+    connect::<u8, u8>(&address, None).unwrap();
+    drop(listener);
+    std::fs::remove_dir(folder).expect("nothing is left in it");
 }
 
 fn a_listener_can_be_sent() {

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
-use mp_ipc::{Error, JoinableQueue, Queue, pipe};
+use mp_ipc::{Connection, Error, JoinableQueue, Queue, pipe};
 use serde_bytes::ByteBuf;
 
+use crate::chance::nap;
 use crate::child::Child;
 use crate::trial;
 
@@ -19,6 +20,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("closing_wakes_other_processes", closing_wakes_other_processes),
         trial("a_dead_consumers_lease_comes_back", a_dead_consumers_lease_comes_back),
         trial("who_only_looks_finds_a_dead_consumers_lease", who_only_looks_finds_a_lease),
+        trial("a_closed_queue_waits_for_what_others_hold", a_closed_queue_waits),
+        trial("the_last_ack_ends_a_closed_queue", the_last_ack_ends_a_closed_queue),
+        trial("holders_do_not_wait_for_one_another", holders_do_not_wait_for_one_another),
         trial("join_reports_a_dead_consumer", join_reports_a_dead_consumer),
         trial("join_ends_if_another_consumer_takes_over", join_ends),
     ]
@@ -128,6 +132,72 @@ fn who_only_looks_finds_a_lease() {
     queue.put(8).unwrap();
     Child::run(|| std::mem::forget(queue.get_lease().unwrap())).succeed();
     assert_eq!(queue.try_get().unwrap(), 8);
+}
+
+/// Starts a process that holds the queue's one item until it is told to end, one way or another.
+fn holder(queue: &Queue<u32>) -> (Child, Connection<bool>) {
+    let (here, there) = pipe::<bool, bool>().unwrap();
+    let child = Child::run(|| {
+        let lease = queue.get_lease().unwrap();
+        there.send(&true).unwrap();
+        if there.recv().unwrap() {
+            lease.ack().unwrap();
+        }
+    });
+    assert!(here.recv().unwrap());
+    (child, here)
+}
+
+/// The item of a consumer that dies, or gives it back, is not left behind by those who were told
+/// that nothing comes any more.
+fn a_closed_queue_waits() {
+    for dies in [true, false] {
+        let queue = Queue::new(0).unwrap();
+        queue.put(7).unwrap();
+        let (consumer, tell) = holder(&queue);
+        queue.close();
+        assert!(matches!(queue.try_get(), Err(Error::Empty)), "it may come back");
+        let soon = Duration::from_millis(100);
+        assert!(matches!(queue.get_timeout(soon), Err(Error::TimedOut)));
+        let waiter = Child::run(|| assert_eq!(queue.get().unwrap(), 7));
+        nap(5_000);
+        if dies {
+            consumer.kill();
+        } else {
+            tell.send(&false).unwrap();
+        }
+        waiter.succeed();
+        assert!(matches!(queue.get(), Err(Error::Closed)));
+        assert!(matches!(queue.try_get(), Err(Error::Closed)));
+    }
+}
+
+fn the_last_ack_ends_a_closed_queue() {
+    let queue = Queue::new(0).unwrap();
+    queue.put(7).unwrap();
+    let (consumer, tell) = holder(&queue);
+    queue.close();
+    let waiters: Vec<_> =
+        (0..3).map(|_| Child::run(|| assert!(matches!(queue.get(), Err(Error::Closed))))).collect();
+    nap(5_000);
+    tell.send(&true).unwrap();
+    consumer.succeed();
+    waiters.into_iter().for_each(Child::succeed);
+}
+
+/// Each would wait for what the other one holds.
+fn holders_do_not_wait_for_one_another() {
+    let queue = Queue::new(0).unwrap();
+    (0..2).for_each(|n| queue.put(n).unwrap());
+    let (consumer, tell) = holder(&queue);
+    let mine = queue.get_lease().unwrap();
+    queue.close();
+    assert!(matches!(queue.get(), Err(Error::Closed)));
+    drop(mine);
+    assert_eq!(queue.get().unwrap(), 1, "what this process gives back it can have again");
+    tell.send(&true).unwrap();
+    consumer.succeed();
+    assert!(matches!(queue.get(), Err(Error::Closed)));
 }
 
 /// Python waits for ever here.
