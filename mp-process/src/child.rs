@@ -16,13 +16,15 @@ use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use mp_ipc::Message;
-use mp_sys::fork::exit_now;
-use mp_sys::{Errno, dir, image, lifeline, limits, pidfd, sched, signal, stdio};
+use mp_sys::fork::{exit_now, pid};
+use mp_sys::signal::{self, Legacy};
+use mp_sys::{Errno, dir, image, lifeline, limits, pidfd, sched, stdio};
 
 use crate::error::TaskError;
+use crate::function::Task;
 use crate::order::{self, Order, Refusal, Setup, Stdio, Update};
 use crate::post::{self, Kind};
 use crate::{children, family, identity, logging};
@@ -52,6 +54,9 @@ pub(crate) fn forget_socket() {
     drop(take_socket());
 }
 
+/// A call that is ready to be made, and made once: what came of it, and whether that is an `Err`.
+pub(crate) type Call<'a> = dyn FnMut() -> (Result<Message, TaskError>, bool) + 'a;
+
 /// A child that has executed the program again.
 pub(crate) fn arrive(socket: OwnedFd) -> ! {
     // A kernel before 6.14 names the process after the number of the descriptor it executed.
@@ -60,22 +65,28 @@ pub(crate) fn arrive(socket: OwnedFd) -> ! {
     {
         image::set_name(name.to_string_lossy().trim_end_matches(" (deleted)"));
     }
-    begin(socket)
+    begin(socket, None, None)
 }
 
-/// A child that has its order in the socket.
-pub(crate) fn begin(socket: OwnedFd) -> ! {
-    let letter = post::try_recv(socket.as_fd());
+/// The order that lies in the socket of a child.
+pub(crate) fn take_order(socket: BorrowedFd<'_>) -> Option<(Order, Message)> {
+    post::try_recv(socket).ok().flatten().and_then(order::open)
+}
+
+/// A child that has its order in the socket, unless its fork server has taken it out, and found the
+/// function, already.
+pub(crate) fn begin(socket: OwnedFd, order: Option<(Order, Message)>, task: Option<Task>) -> ! {
     // No order: the parent was gone before it had posted one, and nobody waits for us.
-    let Some((order, arguments)) = letter.ok().flatten().and_then(order::open) else {
+    let Some((order, arguments)) = order.or_else(|| take_order(socket.as_fd())) else {
         exit_now(FAILED)
     };
-    let Order { key, task, kinship, logging, lifeline, update, setup, send_pidfd } = order;
+    let Order { key, task: id, kinship, logging, lifeline, update, setup, send_pidfd } = order;
     family::adopt(key);
     identity::become_child(kinship);
     logging::adopt(logging);
     let prepared = arm(lifeline).and_then(|()| catch_up(update)).and_then(|()| settle(setup));
-    let resolved = prepared.and_then(|()| task.resolve().map_err(Refusal::Function));
+    let find = || task.map_or_else(|| id.resolve().map_err(Refusal::Function), Ok);
+    let resolved = prepared.and_then(|()| find());
     let code = match resolved.and_then(|task| greet(socket.as_fd(), send_pidfd).map(|()| task)) {
         Ok(task) => {
             hold(socket);
@@ -89,25 +100,29 @@ pub(crate) fn begin(socket: OwnedFd) -> ! {
 }
 
 /// What a forked child has of its parent.
-pub(crate) struct Inheritance {
+pub(crate) struct Inheritance<'a> {
     pub(crate) socket: OwnedFd,
-    pub(crate) kinship: identity::Kinship,
+    pub(crate) me: Arc<identity::Me>,
     pub(crate) lifeline: Option<OwnedFd>,
     pub(crate) setup: Setup,
+    pub(crate) signals: Legacy,
     pub(crate) hello: bool,
     pub(crate) hooks: Vec<fn()>,
-    /// The call, and whether its value is an `Err`.
-    pub(crate) call: Box<dyn FnOnce() -> (Result<Message, TaskError>, bool)>,
+    pub(crate) call: &'a mut Call<'a>,
 }
 
 /// A child that has been forked from its parent.
-pub(crate) fn forked(inheritance: Inheritance) -> ! {
+///
+/// The first write to a page, and the first call in 64 KiB of code, cost it a page fault each, a
+/// fiftieth of what making it has cost. So it frees nothing, and what its parent can do for it is
+/// done already.
+pub(crate) fn forked(inheritance: Inheritance<'_>) -> ! {
     let run = || {
-        signal::reset_handlers();
-        signal::unblock_all();
-        let Inheritance { socket, kinship, lifeline, setup, hello, hooks, call } = inheritance;
-        hooks.into_iter().for_each(|hook| hook());
-        identity::become_child(kinship);
+        let Inheritance { socket, me, lifeline, setup, signals, hello, hooks, call } = inheritance;
+        signals.undo();
+        hooks.iter().for_each(|hook| hook());
+        std::mem::forget(hooks);
+        identity::become_copy(me);
         let prepared = arm(lifeline.map(mp_ipc::Fd)).and_then(|()| settle(setup));
         let greeted =
             prepared.and_then(|()| if hello { greet(socket.as_fd(), false) } else { Ok(()) });
@@ -136,7 +151,7 @@ fn settle(setup: Setup) -> Result<(), Refusal> {
         signal::ignore(SIGINT);
     }
     for (target, stdio) in (0..).zip(stdio) {
-        redirect(target, stdio).map_err(refusal(&format!("open its descriptor {target}")))?;
+        redirect(target, stdio).map_err(|errno| closed(target, errno))?;
     }
     if env_clear {
         clear_environment();
@@ -149,10 +164,11 @@ fn settle(setup: Setup) -> Result<(), Refusal> {
         })?;
     }
     if let Some(cpus) = affinity {
-        sched::set_affinity(&cpus).map_err(refusal(&format!("run on the processors {cpus:?}")))?;
+        run_on(&cpus)?;
     }
     for (limit, value) in limits {
-        limits::set(limit.resource(), value).map_err(refusal(&format!("limit {limit:?}")))?;
+        limits::set(limit.resource(), value)
+            .map_err(|errno| refusal(&format!("limit {limit:?}"))(errno))?;
     }
     Ok(())
 }
@@ -169,7 +185,7 @@ fn redirect(target: i32, to: Stdio) -> Result<(), Errno> {
 fn catch_up(update: Update) -> Result<(), Refusal> {
     let Update { stdio, env, current_dir, affinity } = update;
     for (target, stdio) in (0..).zip(stdio) {
-        redirect(target, stdio).map_err(refusal(&format!("open its descriptor {target}")))?;
+        redirect(target, stdio).map_err(|errno| closed(target, errno))?;
     }
     if let Some(env) = env {
         clear_environment();
@@ -179,9 +195,19 @@ fn catch_up(update: Update) -> Result<(), Refusal> {
         dir::enter(dir.as_fd()).map_err(refusal("enter its parent's directory"))?;
     }
     if let Some(cpus) = affinity {
-        sched::set_affinity(&cpus).map_err(refusal(&format!("run on the processors {cpus:?}")))?;
+        run_on(&cpus)?;
     }
     Ok(())
+}
+
+fn run_on(cpus: &[usize]) -> Result<(), Refusal> {
+    sched::set_affinity(cpus)
+        .map_err(|errno| refusal(&format!("run on the processors {cpus:?}"))(errno))
+}
+
+#[cold]
+fn closed(target: i32, errno: Errno) -> Refusal {
+    refusal(&format!("open its descriptor {target}"))(errno)
 }
 
 fn clear_environment() {
@@ -205,9 +231,9 @@ fn refusal(what: &str) -> impl Fn(Errno) -> Refusal {
 
 /// Tells the parent that the function is about to be called, and who we are.
 fn greet(socket: BorrowedFd<'_>, send_pidfd: bool) -> Result<(), Refusal> {
-    let pid = std::process::id();
+    let pid = pid();
     let own = if send_pidfd {
-        Some(pidfd::open(pid as i32).map_err(refusal("open its own pidfd"))?)
+        Some(pidfd::open(pid).map_err(refusal("open its own pidfd"))?)
     } else {
         None
     };

@@ -3,11 +3,12 @@
 //! The list is what [`active_children`](crate::active_children) shows, and it reaps those whose
 //! handle has been dropped. It also keeps their lifelines.
 
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mp_sys::Deadline;
-use mp_sys::fork::at_exit;
+use mp_sys::fork::{at_exit, pid};
 
 use crate::watch::Watch;
 
@@ -18,34 +19,29 @@ const SIGTERM: i32 = 15;
 const SIGKILL: i32 = 9;
 
 pub(crate) struct Children {
-    /// Whose children these are. A copy of this process has none.
-    parent: u32,
     list: Vec<Arc<Watch>>,
     at_exit: bool,
 }
 
-static CHILDREN: Mutex<Children> =
-    Mutex::new(Children { parent: 0, list: Vec::new(), at_exit: false });
+static CHILDREN: Mutex<Children> = Mutex::new(Children { list: Vec::new(), at_exit: false });
+/// Whose children these are. A copy of that process has none. Outside of the lock, so that a copy
+/// that starts nobody need not write here.
+static PARENT: AtomicI32 = AtomicI32::new(0);
 
 /// The list of the calling process.
 pub(crate) fn lock() -> MutexGuard<'static, Children> {
     let mut children = CHILDREN.lock().unwrap_or_else(PoisonError::into_inner);
-    children.claim();
+    // Relaxed: it changes under the lock only.
+    if PARENT.load(Ordering::Relaxed) != pid() {
+        PARENT.store(pid(), Ordering::Relaxed);
+        // The list is that of the process whose copy this is. It is not dropped: that would write
+        // to page after page of memory that the two share.
+        std::mem::forget(std::mem::take(&mut children.list));
+    }
     children
 }
 
 impl Children {
-    /// In a copy of the process that had the list: they are its children, not ours.
-    pub(crate) fn claim(&mut self) {
-        let me = std::process::id();
-        if self.parent != me {
-            self.parent = me;
-            // Not dropped: in a copy that has just been made, that would write to page after page
-            // of memory that it shares with its parent.
-            std::mem::forget(std::mem::take(&mut self.list));
-        }
-    }
-
     /// Takes away the children that have ended.
     fn sweep(&mut self) {
         self.list.retain(|watch| watch.status().is_none());
@@ -73,7 +69,14 @@ pub(crate) fn living() -> Vec<Arc<Watch>> {
 /// What a process does about its children before it ends normally: those that are daemonic are
 /// ended, the others waited for.
 pub(crate) extern "C" fn end() {
+    // Relaxed: a process that has had children has written its own number here.
+    if PARENT.load(Ordering::Relaxed) != pid() {
+        return;
+    }
     let list = std::mem::take(&mut lock().list);
+    if list.is_empty() {
+        return;
+    }
     let (daemons, others): (Vec<_>, Vec<_>) = list.into_iter().partition(|watch| watch.daemon);
     for daemon in &daemons {
         // It may have ended, which is as good.

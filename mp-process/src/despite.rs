@@ -1,12 +1,15 @@
 //! The way round the rule that a process with several threads is not forked.
 #![expect(unsafe_code, reason = "the caller takes over what the rule protects from")]
 
+use std::io::Write;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::Error;
 use crate::handle::Child;
 use crate::process::{Process, StartMethod};
+use crate::{children, forkserver, identity};
 
 impl<R: Serialize + DeserializeOwned> Process<R> {
     /// As [`start`](Process::start) with [`StartMethod::Fork`], also where this process has other
@@ -26,10 +29,19 @@ impl<R: Serialize + DeserializeOwned> Process<R> {
     ///
     /// As [`start`](Process::start), but for [`Error::MultiThreaded`].
     pub unsafe fn start_despite_threads(self) -> Result<Child<R>, Error> {
-        // SAFETY: the caller vouches for what the child does; what this crate does in it keeps to
-        // what it has itself locked across the fork, and to the allocator, which the C library's
-        // fork keeps in order.
-        let fork = || unsafe { mp_sys::fork::fork() }.map_err(Error::os("fork"));
+        let fork = || {
+            // What other threads hold would stay held in the copy; these this thread holds itself,
+            // always in this order, and each process lets go of its own.
+            let _children = children::lock();
+            let _held = (forkserver::hold(), identity::hold());
+            let (mut stdout, _stderr) = (std::io::stdout().lock(), std::io::stderr().lock());
+            // What is still in the buffer would be printed by both.
+            let _ = stdout.flush();
+            // SAFETY: the caller vouches for what the child does; what this crate does in it keeps
+            // to what it has itself locked across the fork, and to the allocator, which the C
+            // library's fork keeps in order.
+            unsafe { mp_sys::fork::fork() }.map_err(Error::os("fork"))
+        };
         self.method(StartMethod::Fork).start_by(fork)
     }
 }

@@ -66,6 +66,13 @@ pub enum Error {
          file: the line `mp_process::init_tests!();`), or `.method(StartMethod::Fork)`"
     )]
     NotInitialised,
+    /// The program was started as an argument of the loader (`ld.so program`): then it is the
+    /// loader that would be executed again.
+    #[error(
+        "the loader was executed in place of the program, so a child would be a loader too: start \
+         the program itself, or use `.method(StartMethod::Fork)`"
+    )]
+    RunByLoader,
     /// The process has more than one thread, so a plain copy of it could hang.
     #[error(
         "fork copies only the calling thread, and this process has {threads}: what the others \

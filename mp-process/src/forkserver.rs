@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mp_ipc::Fd;
+use mp_sys::fork::pid;
 use mp_sys::poll::{Interest, poll, wait_for};
 use mp_sys::{Deadline, Errno, dir, sched, stdio};
 
@@ -25,7 +26,7 @@ const SIGKILL: i32 = 9;
 const TRIES: usize = 3;
 
 struct Server {
-    owner: u32,
+    owner: i32,
     /// Where requests go. The server ends when the last holder lets go.
     control: OwnedFd,
     watch: Watch,
@@ -87,15 +88,14 @@ pub(crate) fn hold() -> impl Sized {
 
 /// In a copy of this process: the server is not ours.
 pub(crate) fn forget() {
-    let me = std::process::id();
-    retire(|server| server.owner != me);
+    retire(|server| server.owner != pid());
 }
 
 /// The running server of this process, made if there is none.
 fn server() -> Result<Arc<Server>, Error> {
     let mut server = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(running) = &*server
-        && running.owner == std::process::id()
+        && running.owner == pid()
         && running.watch.status().is_none()
     {
         return Ok(Arc::clone(running));
@@ -117,7 +117,7 @@ fn make() -> Result<Server, Error> {
     let name = errand.kinship.name.clone();
     let newborn = start::spawn(Task::new(server::serve).id()?, errand, &arguments)?;
     let watch = Watch::new(newborn, name, true);
-    Ok(Server { owner: std::process::id(), control: ours, watch, seen })
+    Ok(Server { owner: pid(), control: ours, watch, seen })
 }
 
 /// Has the server make a child.
@@ -135,9 +135,9 @@ pub(crate) fn start(
         let server = server()?;
         order.update = server.update()?;
         let (ours, theirs) = start::packet_pair()?;
-        order::send(ours.as_fd(), &order, arguments)?;
+        let short = order::send(ours.as_fd(), &order, arguments)?;
         let (pipe, status) = start::pipe()?;
-        let sent = request(&server, [&theirs, &status], deadline);
+        let sent = request(&server, short, [&theirs, &status], deadline);
         drop((theirs, status));
         match sent {
             Ok(()) => {}
@@ -160,10 +160,16 @@ pub(crate) fn start(
     Err(Error::DiedAtStart { status: last })
 }
 
-fn request(server: &Server, fds: [&OwnedFd; 2], deadline: Deadline) -> Result<(), Errno> {
+fn request(
+    server: &Server,
+    short: bool,
+    fds: [&OwnedFd; 2],
+    deadline: Deadline,
+) -> Result<(), Errno> {
+    let body: &[u8] = if short { &server::SHORT } else { &[] };
     loop {
         let control = server.control.as_fd();
-        match post::send(control, Kind::Fork, &[], &fds.map(AsFd::as_fd)) {
+        match post::send(control, Kind::Fork, &[body], &fds.map(AsFd::as_fd)) {
             Err(Errno::AGAIN) if wait_for(control, Interest::Writable, Some(deadline))? => {}
             Err(Errno::AGAIN) => return Err(Errno::TIMEDOUT),
             sent => return sent,

@@ -197,6 +197,11 @@ impl FnId {
         Ok(Task { entry, function })
     }
 
+    /// Whether nothing must be loaded to resolve it.
+    pub(crate) fn is_loaded(&self) -> bool {
+        self.entry.is_loaded() && self.function.is_loaded()
+    }
+
     fn seal_of(entry: &Place, function: &Place, types: u64) -> [u8; 16] {
         // Encoding plain data cannot fail; were it to, nothing would match.
         let text = mp_ipc::encode(&(entry, function, types)).unwrap_or_default();

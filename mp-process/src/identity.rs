@@ -20,11 +20,12 @@ pub(crate) struct Kinship {
     pub(crate) daemon: bool,
     pub(crate) parent_pid: i32,
     pub(crate) parent_name: String,
+    /// The parent's pidfd. A child of the fork server has it from the server.
     pub(crate) parent: Option<Fd>,
 }
 
 #[derive(Debug)]
-struct Me {
+pub(crate) struct Me {
     name: String,
     path: Vec<u32>,
     daemon: bool,
@@ -51,44 +52,71 @@ pub(crate) fn hold() -> impl Sized {
     (me, PIDFD.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
+impl Kinship {
+    fn into_me(self, process: Option<Arc<OwnedFd>>) -> Arc<Me> {
+        let Kinship { name, path, daemon, parent_pid, parent_name, .. } = self;
+        let parent = process.map(|process| Parent { pid: parent_pid, name: parent_name, process });
+        Arc::new(Me { name, path, daemon, parent })
+    }
+
+    /// Who a copy of this process, made by fork, will be.
+    pub(crate) fn of_copy(self) -> Result<Arc<Me>, Errno> {
+        let process = own_pidfd()?;
+        Ok(self.into_me(Some(process)))
+    }
+
+    /// The same, for a process that has nothing of this one's.
+    pub(crate) fn for_stranger(mut self) -> Result<Kinship, Errno> {
+        self.parent = Some(Fd(own_pidfd()?.try_clone().map_err(|_| Errno::MFILE)?));
+        Ok(self)
+    }
+}
+
 /// In a child: from here on this process is the one that `kinship` describes.
-pub(crate) fn become_child(kinship: Kinship) {
-    let Kinship { name, path, daemon, parent_pid, parent_name, parent } = kinship;
-    let process = parent.map(|fd| Arc::new(fd.0));
-    let parent = process.map(|process| Parent { pid: parent_pid, name: parent_name, process });
-    let me = Me { name, path, daemon, parent };
-    *ME.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(me));
+pub(crate) fn become_child(mut kinship: Kinship) {
+    let process = match kinship.parent.take() {
+        Some(fd) => Some(Arc::new(fd.0)),
+        None => me().parent.as_ref().map(|parent| Arc::clone(&parent.process)),
+    };
+    become_copy(kinship.into_me(process));
+}
+
+/// In a copy of the parent: from here on this process is this one.
+pub(crate) fn become_copy(me: Arc<Me>) {
+    let old = ME.lock().unwrap_or_else(PoisonError::into_inner).replace(me);
+    // Not dropped: that would write to a page that is shared with the parent.
+    std::mem::forget(old);
     CHILDREN.store(0, Ordering::Relaxed);
 }
 
 /// The kinship of this process's next child.
-pub(crate) fn next_child(name: Option<String>, daemon: Option<bool>) -> Result<Kinship, Errno> {
+pub(crate) fn next_child(name: Option<String>, daemon: Option<bool>) -> Kinship {
     let me = me();
     // Relaxed: only the number matters.
     let number = CHILDREN.fetch_add(1, Ordering::Relaxed) + 1;
     let path: Vec<u32> = me.path.iter().copied().chain([number]).collect();
     let numbers: Vec<String> = path.iter().map(u32::to_string).collect();
-    Ok(Kinship {
+    Kinship {
         name: name.unwrap_or_else(|| format!("Process-{}", numbers.join(":"))),
         path,
         daemon: daemon.unwrap_or(me.daemon),
         parent_pid: std::process::id() as i32,
         parent_name: me.name.clone(),
-        parent: Some(Fd(own_pidfd()?.try_clone().map_err(|_| Errno::MFILE)?)),
-    })
+        parent: None,
+    }
 }
 
 /// The kinship of this process's fork server.
-pub(crate) fn server() -> Result<Kinship, Errno> {
+pub(crate) fn server() -> Kinship {
     let me = me();
-    Ok(Kinship {
+    Kinship {
         name: "fork server".into(),
         path: me.path.clone(),
         daemon: true,
         parent_pid: std::process::id() as i32,
         parent_name: me.name.clone(),
-        parent: Some(Fd(own_pidfd()?.try_clone().map_err(|_| Errno::MFILE)?)),
-    })
+        parent: None,
+    }
 }
 
 fn own_pidfd() -> Result<Arc<OwnedFd>, Errno> {

@@ -139,19 +139,21 @@ impl From<Refusal> for Error {
     }
 }
 
-/// Posts the order and the arguments behind it: `[length][descriptors][order][arguments]`.
+/// Posts the order and the arguments behind it: `[length][descriptors][order][arguments]`. Whether
+/// that was short enough for one packet.
 pub(crate) fn send(
     socket: BorrowedFd<'_>,
     order: &Order,
     arguments: &Message,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let order = mp_ipc::encode(order).map_err(Error::Arguments)?;
     let mut lengths = [0; 8];
     lengths[..4].copy_from_slice(&(order.bytes.len() as u32).to_le_bytes());
     lengths[4..].copy_from_slice(&(order.fds.len() as u32).to_le_bytes());
     let fds: Vec<_> = order.fds.iter().chain(&arguments.fds).map(AsFd::as_fd).collect();
-    post::send(socket, Kind::Order, &[&lengths, &order.bytes, &arguments.bytes], &fds)
-        .map_err(Error::os("sendmsg"))
+    let parts = [&lengths, &order.bytes[..], &arguments.bytes];
+    post::send(socket, Kind::Order, &parts, &fds).map_err(Error::os("sendmsg"))?;
+    Ok(post::is_short(&parts))
 }
 
 /// Takes apart what [`send`] put together.

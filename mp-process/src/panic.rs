@@ -42,7 +42,7 @@ thread_local! {
 
 /// Calls `f`, and returns its panic as a value. What the panic hook prints is printed as ever.
 ///
-/// The first call in a process puts a hook in front of the one that is installed, which notes the
+/// The first call in a process, or its first start by fork, puts a hook in front of the one that is installed, which notes the
 /// location and, where enabled, the backtrace.
 ///
 /// # Errors
@@ -79,7 +79,8 @@ pub fn catch_panic_quietly<R>(f: impl FnOnce() -> R) -> Result<R, PanicInfo> {
     catch(f, true)
 }
 
-fn catch<R>(f: impl FnOnce() -> R, quiet: bool) -> Result<R, PanicInfo> {
+/// Puts the hook there, once.
+pub(crate) fn note_panics() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let printing = std::panic::take_hook();
@@ -90,6 +91,10 @@ fn catch<R>(f: impl FnOnce() -> R, quiet: bool) -> Result<R, PanicInfo> {
             }
         }));
     });
+}
+
+fn catch<R>(f: impl FnOnce() -> R, quiet: bool) -> Result<R, PanicInfo> {
+    note_panics();
     CATCHING.set(CATCHING.get() + 1);
     let outer = QUIET.replace(quiet);
     let result = std::panic::catch_unwind(AssertUnwindSafe(f));

@@ -55,6 +55,11 @@ impl Place {
         look().unwrap_or_else(|| Err(self.absent(loaded.err())))
     }
 
+    /// Whether this process has the object.
+    pub(crate) fn is_loaded(&self) -> bool {
+        object::find(|object| self.build.is_of(object).then_some(())).is_some()
+    }
+
     /// Loads the library from where the sender had it.
     fn load(&self) -> Result<(), String> {
         use std::os::unix::ffi::OsStrExt;

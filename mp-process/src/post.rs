@@ -67,6 +67,8 @@ const HEADER: usize = 16;
 /// The longest body inside a packet, so that a packet is one page: a child that has just been
 /// forked pays for each page that it writes to.
 const INLINE: usize = 4096 - HEADER;
+/// The most parts that a body is sent in.
+const PARTS: usize = 3;
 /// How many descriptors go with one packet; one place is left for the memfd.
 const FDS: usize = FDS_MAX - 1;
 
@@ -82,10 +84,11 @@ pub(crate) fn send(
     parts: &[&[u8]],
     fds: &[BorrowedFd<'_>],
 ) -> Result<(), Errno> {
-    let len: usize = parts.iter().map(|part| part.len()).sum();
+    debug_assert!(parts.len() <= PARTS);
+    let len = length(parts);
     let (first, rest) = fds.split_at(fds.len().min(FDS));
     let followers = rest.len().div_ceil(FDS);
-    let long = len > INLINE;
+    let long = !is_short(parts);
     let mut header = [0; HEADER];
     header[0] = kind as u8;
     header[1] = u8::from(long);
@@ -93,22 +96,33 @@ pub(crate) fn send(
         .copy_from_slice(&(u16::try_from(followers).map_err(|_| Errno::MFILE)?).to_le_bytes());
     header[4..8].copy_from_slice(&(fds.len() as u32).to_le_bytes());
     header[8..16].copy_from_slice(&(len as u64).to_le_bytes());
-    let mut pieces = vec![IoSlice::new(&header)];
-    let mut carried = first.to_vec();
-    let body;
+    let mut pieces = [IoSlice::new(&header); 1 + PARTS];
     if long {
-        body = write_body(parts, len)?;
-        carried.push(body.as_fd());
+        let body = write_body(parts, len)?;
+        let carried: Vec<_> = first.iter().copied().chain([body.as_fd()]).collect();
+        socket::send(socket, &pieces[..1], &carried, SendFlags::DONTWAIT)?;
     } else {
-        pieces.extend(parts.iter().map(|part| IoSlice::new(part)));
+        // Parts without bytes are left out: one piece is sent with less to copy in.
+        let filled = parts.iter().filter(|part| !part.is_empty());
+        let places = pieces[1..].iter_mut();
+        let count = 1 + filled.zip(places).map(|(part, at)| *at = IoSlice::new(part)).count();
+        socket::send(socket, &pieces[..count], first, SendFlags::DONTWAIT)?;
     }
-    socket::send(socket, &pieces, &carried, SendFlags::DONTWAIT)?;
     for chunk in rest.chunks(FDS) {
         let mut header = [0; HEADER];
         header[0] = Kind::Follower as u8;
         socket::send(socket, &[IoSlice::new(&header)], chunk, SendFlags::DONTWAIT)?;
     }
     Ok(())
+}
+
+fn length(parts: &[&[u8]]) -> usize {
+    parts.iter().map(|part| part.len()).sum()
+}
+
+/// Whether a body of these parts lies in the packet itself.
+pub(crate) fn is_short(parts: &[&[u8]]) -> bool {
+    length(parts) <= INLINE
 }
 
 fn write_body(parts: &[&[u8]], len: usize) -> Result<OwnedFd, Errno> {

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::io::Write;
 use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use mp_ipc::Message;
 use mp_sys::fork::{Fork, fork_single, thread_count};
-use mp_sys::{Deadline, Errno};
+use mp_sys::{Deadline, Errno, image};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -84,7 +85,8 @@ type Encode = Box<dyn FnOnce() -> Result<Message, mp_ipc::Error>>;
 
 enum Body {
     Task(Task, Encode),
-    Closure(Box<dyn FnOnce() -> Result<Message, TaskError>>),
+    /// Called once; it is a `FnMut` so that the copy need not free the box.
+    Closure(Box<dyn FnMut() -> Result<Message, TaskError>>),
 }
 
 impl<R: Serialize + DeserializeOwned> Process<R> {
@@ -118,11 +120,11 @@ impl<R: Serialize + DeserializeOwned> Process<R> {
     /// # Ok::<(), mp_process::Error>(())
     /// ```
     pub fn forked(closure: impl FnOnce() -> R + 'static) -> Process<R> {
-        let call = move || match catch_panic(closure) {
-            Ok(value) => {
-                mp_ipc::encode(&value).map_err(|error| TaskError::Value(error.to_string()))
-            }
-            Err(panic) => Err(TaskError::Panicked(panic)),
+        let mut closure = Some(closure);
+        let call = move || {
+            let call = closure.take().ok_or_else(|| TaskError::Value("it is gone".into()))?;
+            let value = catch_panic(call).map_err(TaskError::Panicked)?;
+            mp_ipc::encode(&value).map_err(|error| TaskError::Value(error.to_string()))
         };
         Process::with(Body::Closure(Box::new(call)))
     }
@@ -242,8 +244,8 @@ impl<R: Serialize + DeserializeOwned> Process<R> {
     ///
     /// # Errors
     ///
-    /// [`Error::NotInitialised`], [`Error::MultiThreaded`], [`Error::NeedsFork`] before anything
-    /// has been made; [`Error::DiedAtStart`], [`Error::StartTimedOut`], [`Error::Function`],
+    /// [`Error::NotInitialised`], [`Error::RunByLoader`], [`Error::MultiThreaded`],
+    /// [`Error::NeedsFork`] before anything has been made; [`Error::DiedAtStart`], [`Error::StartTimedOut`], [`Error::Function`],
     /// [`Error::Setup`] when the child did not come to call the function, and is no more;
     /// [`Error::Preload`] when the fork server could not be prepared; [`Error::Os`].
     pub fn start(self) -> Result<Child<R>, Error> {
@@ -265,6 +267,9 @@ impl<R: Serialize + DeserializeOwned> Process<R> {
         if method != StartMethod::Fork && init::entry().is_none() {
             return Err(Error::NotInitialised);
         }
+        if method != StartMethod::Fork && image::is_loader() {
+            return Err(Error::RunByLoader);
+        }
         if method == StartMethod::Fork {
             // A copy that had to make its own key would be a stranger.
             crate::authkey();
@@ -283,20 +288,21 @@ impl<R: Serialize + DeserializeOwned> Process<R> {
                 forkserver::start(&task.id()?, errand, &args)
             }
             (_, Ok((task, args))) => {
-                let call = move || {
-                    let result = task.call(args);
+                let mut args = Some(args);
+                let mut call = || {
+                    let result = task.call(args.take().unwrap_or_default());
                     let is_err = result.as_ref().is_ok_and(|value| task.is_err(value));
                     (result, is_err)
                 };
-                start::fork(errand, Box::new(call), fork)
+                start::fork(errand, &mut call, fork)
             }
-            (_, Err(closure)) => {
-                let call = move || {
+            (_, Err(mut closure)) => {
+                let mut call = || {
                     let result = closure();
                     let is_err = Task::is_err_of::<R>(&result);
                     (result, is_err)
                 };
-                start::fork(errand, Box::new(call), fork)
+                start::fork(errand, &mut call, fork)
             }
         }?;
         let watch = Arc::new(Watch::new(newborn, name, daemon));
@@ -322,6 +328,8 @@ const LEAVING: Duration = Duration::from_millis(20);
 
 /// `fork`, refused where there are other threads.
 fn fork_alone() -> Result<Fork, Error> {
+    // What is still in the buffer would be printed by both.
+    let _ = std::io::stdout().flush();
     let patience = Deadline::after(LEAVING);
     loop {
         match fork_single() {

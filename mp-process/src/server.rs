@@ -10,6 +10,7 @@
 //! The server ignores `SIGINT`; it ends when its owner lets go of the request socket (and its last
 //! child has ended), and dies with its owner by its lifeline.
 
+use std::collections::VecDeque;
 use std::io::{PipeReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -19,7 +20,7 @@ use mp_sys::poll::{Interest, poll, wait_for};
 use mp_sys::signal::{self, Disposition};
 use mp_sys::{Deadline, Errno, pidfd};
 
-use crate::function::FnId;
+use crate::function::{FnId, Task};
 use crate::post::{self, Kind};
 use crate::{ExitStatus, child};
 
@@ -72,6 +73,34 @@ fn write_status(pipe: OwnedFd, kind: i32, value: i32) {
     let _ = std::fs::File::from(pipe).write_all(&bytes);
 }
 
+/// The body of a request for a child whose order is short: the server reads it itself. A long one
+/// it leaves to the child.
+pub(crate) const SHORT: [u8; 1] = [1];
+
+/// The functions that children were asked to call last, found once and for all of them.
+#[derive(Default)]
+struct Known {
+    list: VecDeque<(FnId, Task)>,
+}
+
+impl Known {
+    const MOST: usize = 16;
+
+    /// `None`: it is for the child to find it, or to say why not.
+    fn resolve(&mut self, id: &FnId) -> Option<Task> {
+        if let Some((_, task)) = self.list.iter().find(|(known, _)| known == id) {
+            return Some(*task);
+        }
+        // Loading a library is for the child: it may start threads.
+        let task = if id.is_loaded() { id.resolve().ok()? } else { return None };
+        if self.list.len() == Known::MOST {
+            self.list.pop_front();
+        }
+        self.list.push_back((id.clone(), task));
+        Some(task)
+    }
+}
+
 /// A child of the server.
 struct Born {
     process: OwnedFd,
@@ -89,6 +118,7 @@ pub(crate) fn serve((control, preload): (Fd, Vec<FnId>)) -> Result<(), String> {
     prepare(&preload)?;
     let mut control = Some(control.0);
     let mut nursery: Vec<Born> = Vec::new();
+    let mut known = Known::default();
     while control.is_some() || !nursery.is_empty() {
         let ready = {
             let mut fds: Vec<_> =
@@ -109,14 +139,19 @@ pub(crate) fn serve((control, preload): (Fd, Vec<FnId>)) -> Result<(), String> {
                 else {
                     continue;
                 };
+                // A page fault here costs the server one, once; there it would cost every child one.
+                let short = letter.message.bytes == SHORT;
+                let order = if short { child::take_order(socket.as_fd()) } else { None };
+                let task = order.as_ref().and_then(|(order, _)| known.resolve(&order.task));
                 match fork_single() {
                     Ok(Fork::Child) => {
-                        drop((control, nursery, status));
+                        drop((control, status));
+                        drop(nursery);
                         child::forget_socket();
                         if interrupt != Disposition::Ignored {
                             signal::restore(SIGINT);
                         }
-                        child::begin(socket)
+                        child::begin(socket, order, task)
                     }
                     Ok(Fork::Parent(pid)) => match pidfd::open(pid) {
                         Ok(process) => nursery.push(Born { process, status }),

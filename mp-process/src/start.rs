@@ -1,7 +1,7 @@
 //! Starting a child: by fork, by spawn, or through the fork server.
 
 use std::ffi::{CString, OsString};
-use std::io::{PipeReader, Read, Write};
+use std::io::{PipeReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
@@ -10,18 +10,19 @@ use mp_ipc::{Fd, Message};
 use mp_sys::fork::Fork;
 use mp_sys::lifeline::{self, Lifeline};
 use mp_sys::poll::{Interest, poll};
-use mp_sys::signal::{self, Disposition};
+use mp_sys::signal::{self, Disposition, Legacy};
 use mp_sys::spawn::{Program, Spawned};
 use mp_sys::{Deadline, Errno, image, pidfd, socket, stdio};
 
-use crate::child::{self, Inheritance};
-use crate::error::{Error, TaskError};
+use crate::child::{self, Call, Inheritance};
+use crate::error::Error;
 use crate::function::FnId;
 use crate::identity::{self, Kinship};
 use crate::order::{self, Order, Setup, Update};
+use crate::panic::note_panics;
 use crate::post::{self, Kind, Letter};
 use crate::watch::{Newborn, Watch};
-use crate::{at_fork, children, family, forkserver, init, logging};
+use crate::{at_fork, family, forkserver, init, logging};
 
 /// How long a child may take to say that it is there.
 pub(crate) const START: Duration = Duration::from_secs(30);
@@ -44,7 +45,7 @@ impl Errand {
         setup: Setup,
         timeout: Duration,
     ) -> Result<Errand, Error> {
-        let kinship = identity::next_child(name, daemon).map_err(Error::os("pidfd_open"))?;
+        let kinship = identity::next_child(name, daemon);
         let lifeline =
             if kinship.daemon { Some(lifeline::pair().map_err(Error::os("pipe2"))?) } else { None };
         Ok(Errand { kinship, lifeline, setup, deadline: Deadline::after(timeout) })
@@ -52,7 +53,7 @@ impl Errand {
 
     /// The errand that makes a fork server: it is nobody's numbered child.
     pub(crate) fn for_server() -> Result<Errand, Error> {
-        let kinship = identity::server().map_err(Error::os("pidfd_open"))?;
+        let kinship = identity::server();
         let lifeline = Some(lifeline::pair().map_err(Error::os("pipe2"))?);
         let setup = Setup::default();
         Ok(Errand { kinship, lifeline, setup, deadline: Deadline::after(START) })
@@ -92,6 +93,7 @@ pub(crate) fn spawn(task: FnId, mut errand: Errand, arguments: &Message) -> Resu
     let lifeline = errand.lifeline.take();
     let (lifeline, end) = lifeline.map_or((None, None), |(held, end)| (Some(held), Some(Fd(end))));
     let args = arguments_of(&errand.kinship.name);
+    errand.kinship = errand.kinship.for_stranger().map_err(Error::os("pidfd_open"))?;
     let clear = std::mem::take(&mut errand.setup.env_clear);
     let changes = std::mem::take(&mut errand.setup.env);
     let mark = init::mark(theirs.as_fd()).ok_or(Error::NotInitialised)?;
@@ -192,7 +194,7 @@ pub(crate) fn refusal(letter: Letter) -> Error {
 /// Copies this process; the copy makes `call`.
 pub(crate) fn fork(
     mut errand: Errand,
-    call: Box<dyn FnOnce() -> (Result<Message, TaskError>, bool)>,
+    call: &mut Call<'_>,
     fork: impl FnOnce() -> Result<Fork, Error>,
 ) -> Result<Newborn, Error> {
     let (ours, theirs) = packet_pair()?;
@@ -205,26 +207,20 @@ pub(crate) fn fork(
     let hello = errand.setup.can_fail() || !hooks.is_empty();
     let inheritance = Inheritance {
         socket: theirs,
-        kinship: errand.kinship,
+        me: errand.kinship.of_copy().map_err(Error::os("pidfd_open"))?,
         lifeline: end,
         setup: errand.setup,
+        signals: Legacy::of_this_thread(),
         hello,
         hooks,
         call,
     };
-    // Opened here, so that it need not be opened in every child.
+    // Done here, so that it need not be done in every child.
     let _ = stdio::null();
-    // What other threads hold would stay held in the copy; these this thread holds itself, always
-    // in this order.
-    let mut children = children::lock();
-    let held = (forkserver::hold(), identity::hold());
-    let (mut stdout, stderr) = (std::io::stdout().lock(), std::io::stderr().lock());
-    // What is still in the buffer would be printed by both.
-    let _ = stdout.flush();
+    note_panics();
     match fork()? {
         Fork::Child => {
-            children.claim();
-            drop((children, held, stdout, stderr, ours));
+            drop(ours);
             if let Some((mut wait, open)) = gate {
                 drop(open);
                 // The parent closes it, or is gone.
@@ -235,16 +231,15 @@ pub(crate) fn fork(
             child::forked(inheritance)
         }
         Fork::Parent(pid) => {
-            drop((children, held, stdout, stderr));
             // The child's ends; what the child inherits else is kept until it has greeted.
-            let Inheritance { socket, lifeline: end, call, .. } = inheritance;
+            let Inheritance { socket, lifeline: end, me, setup, .. } = inheritance;
             drop((socket, end));
             let process =
                 pidfd::open(pid).and_then(stdio::above).map_err(Error::os("pidfd_open"))?;
             drop(gate);
             let newborn = Newborn { pid, process, socket: ours, pipe: None, lifeline };
             let started = if hello { await_hello(newborn, errand.deadline) } else { Ok(newborn) };
-            drop(call);
+            drop((me, setup));
             started
         }
     }

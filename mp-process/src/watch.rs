@@ -113,16 +113,15 @@ impl Watch {
                 Said::NotForked(_) | Said::Gone => *server_gone = true,
             }
         }
-        if !self.has_ended() {
-            return None;
+        if self.pipe.is_none() {
+            match pidfd::try_reap(&self.process) {
+                Ok(Some(status)) => return Some(status.into()),
+                Ok(None) => return None,
+                // ECHILD: somebody else takes the status, or has taken it.
+                Err(_) => {}
+            }
         }
-        // ECHILD: somebody else has taken the status.
-        if self.pipe.is_none()
-            && let Ok(Some(status)) = pidfd::try_reap(&self.process)
-        {
-            return Some(status.into());
-        }
-        Some(self.kept_status())
+        self.has_ended().then(|| self.kept_status())
     }
 
     fn has_ended(&self) -> bool {
@@ -148,15 +147,19 @@ impl Watch {
     /// Waits for the end, until `deadline`.
     pub(crate) fn wait_until(&self, deadline: Option<Deadline>) -> Option<ExitStatus> {
         loop {
-            if let Some(status) = self.status() {
-                return Some(status);
-            }
-            let server_gone = self.end().server_gone;
+            let server_gone = match &*self.end() {
+                End { status: Some(status), .. } => return Some(*status),
+                end => end.server_gone,
+            };
             let pipe = self.pipe.as_ref().filter(|_| !server_gone);
             let announced = pipe.map_or(self.process(), AsFd::as_fd);
             // Either is ready for good once the process has ended, so no wake is lost.
             match wait_for(announced, Interest::Readable, deadline) {
-                Ok(true) => {}
+                Ok(true) => {
+                    if let Some(status) = self.status() {
+                        return Some(status);
+                    }
+                }
                 Ok(false) => return self.status(),
                 // Want of memory: the clock still runs.
                 Err(_) if deadline.is_some_and(Deadline::has_passed) => return self.status(),

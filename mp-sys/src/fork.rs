@@ -57,6 +57,12 @@ pub fn thread_count() -> Result<usize, Errno> {
     Ok(links.saturating_sub(2).max(1))
 }
 
+/// `getpid`: the number of the calling process.
+#[inline]
+pub fn pid() -> i32 {
+    rustix::process::getpid().as_raw_pid()
+}
+
 /// `_exit`: ends the process at once, with no destructor, no `atexit` handler and no flushing.
 ///
 /// The way out of a forked child that shares its parent's buffers.

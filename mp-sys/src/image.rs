@@ -1,11 +1,12 @@
 //! `/proc/self/exe`: the program that this process runs, as a descriptor.
+#![expect(unsafe_code, reason = "the auxiliary vector has no safe wrapper")]
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
 
 use rustix::fs::{Mode, OFlags};
 
-use crate::{Errno, stdio};
+use crate::{Errno, object, stdio};
 
 static PINNED: OnceLock<OwnedFd> = OnceLock::new();
 
@@ -36,6 +37,20 @@ pub fn pin() -> Result<BorrowedFd<'static>, Errno> {
     let image = stdio::above(rustix::fs::open("/proc/self/exe", flags, Mode::empty())?)?;
     // Of two threads that come at once, the second one's descriptor is closed again.
     Ok(PINNED.get_or_init(|| image).as_fd())
+}
+
+/// `getauxval(AT_BASE)`: whether the kernel has executed the loader, which was asked to run this
+/// program (`ld.so program`). Then `/proc/self/exe` is the loader.
+///
+/// # Examples
+///
+/// ```
+/// assert!(!mp_sys::image::is_loader());
+/// ```
+pub fn is_loader() -> bool {
+    // SAFETY: getauxval(3) has no precondition. It is 0 where the kernel has loaded no interpreter.
+    let alone = unsafe { libc::getauxval(libc::AT_BASE) } == 0;
+    alone && object::find(|object| object.is_program().then(|| object.wants_loader())) == Some(true)
 }
 
 /// `prctl(PR_SET_NAME)`: the name of the calling thread, and of a process whose main thread it is,

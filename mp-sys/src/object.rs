@@ -93,6 +93,11 @@ impl Object<'_> {
         self.name.is_empty()
     }
 
+    /// Whether it names a loader, as every program does that uses shared libraries.
+    pub fn wants_loader(&self) -> bool {
+        self.headers.iter().any(|header| header.p_type == libc::PT_INTERP)
+    }
+
     /// The library's path as the loader knows it; empty for the program.
     pub fn path(&self) -> &Path {
         use std::os::unix::ffi::OsStrExt;

@@ -2,7 +2,6 @@
 #![expect(unsafe_code, reason = "signal dispositions have no safe wrapper")]
 
 use std::mem::MaybeUninit;
-use std::ops::Range;
 use std::ptr;
 
 /// One past the highest signal number.
@@ -47,30 +46,58 @@ pub fn restore(signal: i32) {
     set(signal, libc::SIG_DFL);
 }
 
-/// `sigaction` for signals 1 to 31: what has a handler gets its default action; what is ignored
-/// stays ignored. `SIGSEGV` and `SIGBUS` keep theirs, which on a Rust program's main thread is
-/// the runtime's message about an overflowing stack.
-///
-/// Async-signal-safe.
-pub fn reset_handlers() {
-    reset(1..32);
-}
-
-/// As [`reset_handlers`], for real-time signals too.
+/// `sigaction` for all signals: what has a handler gets its default action; what is ignored stays
+/// ignored. `SIGSEGV` and `SIGBUS` keep theirs, which on a Rust program's main thread is the
+/// runtime's message about an overflowing stack.
 ///
 /// Async-signal-safe.
 pub fn reset_all_handlers() {
-    reset(1..END);
+    (1..END).filter(|signal| is_handled(*signal)).for_each(restore);
 }
 
-fn reset(signals: Range<i32>) {
-    for signal in signals {
-        let handler = action(signal).sa_sigaction;
-        let keeps = matches!(signal, libc::SIGSEGV | libc::SIGBUS);
-        if !keeps && handler != libc::SIG_IGN && handler != libc::SIG_DFL {
-            restore(signal);
+fn is_handled(signal: i32) -> bool {
+    let handler = action(signal).sa_sigaction;
+    let keeps = matches!(signal, libc::SIGSEGV | libc::SIGBUS);
+    !keeps && handler != libc::SIG_IGN && handler != libc::SIG_DFL
+}
+
+/// What a copy of this process is to undo. It is asked for before the fork, because each function
+/// that a copy calls first costs it a page fault.
+#[derive(Clone, Copy, Debug)]
+pub struct Legacy {
+    /// Bit `n`: signal `n` has a handler.
+    handled: u32,
+    blocks: bool,
+}
+
+impl Legacy {
+    /// `sigaction` for signals 1 to 31, and `sigprocmask`, asking only. `SIGSEGV` and `SIGBUS`
+    /// count as not handled: see [`reset_all_handlers`].
+    pub fn of_this_thread() -> Legacy {
+        let handled = (1..32).filter(|signal| is_handled(*signal));
+        Legacy { handled: handled.fold(0, |bits, signal| bits | 1 << signal), blocks: blocks() }
+    }
+
+    /// In the copy: default actions in place of handlers, and no signal blocked.
+    /// Async-signal-safe.
+    #[inline]
+    pub fn undo(self) {
+        (1..32).filter(|signal| self.handled & 1 << signal != 0).for_each(restore);
+        if self.blocks {
+            unblock_all();
         }
     }
+}
+
+/// Whether the calling thread blocks any signal.
+fn blocks() -> bool {
+    let mut mask = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: with no new set only the old one is written.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, ptr::null(), mask.as_mut_ptr()) };
+    // SAFETY: the set was written: asking cannot fail (pthread_sigmask(3)).
+    let mask = unsafe { mask.assume_init() };
+    // SAFETY: sigismember(3) reads the set.
+    (1..END).any(|signal| unsafe { libc::sigismember(&raw const mask, signal) } == 1)
 }
 
 /// `sigprocmask`: blocks no signal on the calling thread. Async-signal-safe.

@@ -13,13 +13,7 @@ use crate::crowd::{report, seconds};
 
 const BOUND: Duration = Duration::from_secs(20);
 
-fn index(method: StartMethod) -> u8 {
-    u8::from(method == StartMethod::Spawn)
-}
-
-fn method_of(index: u8) -> StartMethod {
-    if index == 1 { StartMethod::Spawn } else { StartMethod::ForkServer }
-}
+const METHODS: [StartMethod; 3] = [StartMethod::ForkServer, StartMethod::Spawn, StartMethod::Fork];
 
 /// All processes below `pid`, itself not.
 fn below(pid: i32) -> Vec<i32> {
@@ -54,12 +48,12 @@ fn shoot(pid: i32, stop: &AtomicBool) -> u32 {
 }
 
 /// What a parent does while it is shot at: starts, and tells how each start went.
-fn start_all((told, method): (mp_ipc::Sender<bool>, u8)) {
+fn start_all((told, method): (mp_ipc::Sender<bool>, usize)) {
     let end = Instant::now() + Duration::from_secs(600);
     while Instant::now() < end {
         let sum = |n: Vec<u64>| n.iter().sum::<u64>();
         let begin = Instant::now();
-        let process = Process::new(sum, (0..50).collect()).daemon(true).method(method_of(method));
+        let process = Process::new(sum, (0..50).collect()).daemon(true).method(METHODS[method]);
         let went_well = match process.start() {
             Ok(child) => match child.join_timeout(BOUND) {
                 Ok(sum) => sum == 1225,
@@ -69,29 +63,33 @@ fn start_all((told, method): (mp_ipc::Sender<bool>, u8)) {
             Err(Error::DiedAtStart { .. } | Error::Os { .. }) => true,
             Err(_) => false,
         };
-        if told.send(&(went_well && begin.elapsed() < BOUND)).is_err() {
+        let descriptors = std::fs::read_dir("/proc/self/fd").unwrap().count();
+        let in_bounds = begin.elapsed() < BOUND && descriptors < 50;
+        if told.send(&(went_well && in_bounds)).is_err() {
             return;
         }
     }
 }
 
-fn rounds(method: StartMethod) {
-    let end = Instant::now() + seconds();
+/// Parents, one after the other, each killed at some moment of some start: `MP_ROUNDS` of them, or
+/// as many as there is time for.
+fn rounds(method: usize) {
+    let rounds = std::env::var("MP_ROUNDS").map_or(u32::MAX, |text| text.parse().unwrap());
+    let end = (rounds == u32::MAX).then(|| Instant::now() + seconds());
     let (mut parents, mut starts, mut kills) = (0, 0u32, 0);
-    while Instant::now() < end {
+    while parents < rounds && end.is_none_or(|end| Instant::now() < end) {
         let (sender, receiver) = mp_ipc::simplex::<bool>().unwrap();
-        let parent = Process::new(start_all, (sender, index(method)))
-            .method(StartMethod::Spawn)
-            .start()
-            .unwrap();
+        let parent =
+            Process::new(start_all, (sender, method)).method(StartMethod::Spawn).start().unwrap();
         let stop = AtomicBool::new(false);
         let mut seen = Vec::new();
         std::thread::scope(|scope| {
             let shooter = scope.spawn(|| shoot(parent.pid(), &stop));
-            for _ in 0..20 {
+            for _ in 0..parents % 8 {
                 assert!(receiver.recv_timeout(BOUND).unwrap(), "a start went wrong or hung");
                 starts += 1;
             }
+            std::thread::sleep(Duration::from_micros(u64::from(parents).wrapping_mul(7919) % 3000));
             seen = below(parent.pid());
             parent.kill().unwrap();
             parent.wait();
@@ -105,7 +103,10 @@ fn rounds(method: StartMethod) {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
-    report(&format!("{method:?}: {starts} starts by {parents} parents under {kills} kills"));
+    let method = METHODS[method];
+    report(&format!(
+        "{method:?}: {starts} starts by {parents} killed parents, {kills} others killed"
+    ));
 }
 
 fn runs(pid: i32) -> bool {
@@ -115,10 +116,15 @@ fn runs(pid: i32) -> bool {
 
 #[test]
 fn shot_at_while_starting_by_the_fork_server() {
-    rounds(StartMethod::ForkServer);
+    rounds(0);
 }
 
 #[test]
 fn shot_at_while_starting_by_spawn() {
-    rounds(StartMethod::Spawn);
+    rounds(1);
+}
+
+#[test]
+fn shot_at_while_starting_by_fork() {
+    rounds(2);
 }

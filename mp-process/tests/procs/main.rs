@@ -10,7 +10,10 @@ mod death;
 mod descriptors;
 mod end;
 mod identity;
+mod leaks;
+mod odd;
 mod programs;
+mod quota;
 mod reaped;
 mod server;
 mod setup;
@@ -25,6 +28,17 @@ pub(crate) const METHODS: [StartMethod; 3] =
 /// A test that runs once for each method.
 pub(crate) type Row = (&'static str, fn(StartMethod));
 
+/// How often something is done that is done over and over: `MP_ROUNDS`, or so often.
+pub(crate) fn rounds(default: u32) -> u32 {
+    std::env::var("MP_ROUNDS").map_or(default, |text| text.parse().unwrap())
+}
+
+/// Figures for whoever reads along.
+#[expect(clippy::print_stderr, reason = "a suite that takes long prints its figures")]
+pub(crate) fn report(line: &str) {
+    eprintln!("{line}");
+}
+
 fn main() {
     programs::run();
     mp_process::init();
@@ -36,6 +50,7 @@ fn main() {
         descriptors::ROWS,
         end::ROWS,
         identity::ROWS,
+        leaks::ROWS,
         reaped::ROWS,
         setup::ROWS,
     ]
@@ -48,7 +63,10 @@ fn main() {
             })
         })
     });
-    let others = server::TRIALS.iter().chain(programs::TRIALS).chain(strangers::TRIALS);
+    let others = [server::TRIALS, programs::TRIALS, odd::TRIALS]
+        .into_iter()
+        .flatten()
+        .chain(strangers::TRIALS);
     let others = others.map(|(name, trial)| {
         Trial::test(*name, move || {
             trial();

@@ -1,12 +1,13 @@
 //! Whole programs: this binary again, with a `main` of its own, seen from outside.
 
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use mp_process::{Error, ExitStatus, Process, StartMethod, active_children};
+use mp_process::{Error, Process, StartMethod, active_children};
 
-use crate::{METHODS, SOON};
+use crate::{METHODS, SOON, odd, rounds};
 
 /// Names the program that this run of the binary is.
 const PROGRAM: &str = "MP_TEST_PROGRAM";
@@ -18,7 +19,6 @@ pub(crate) const TRIALS: &[(&str, fn())] = &[
     ("the_normal_end_of_a_program", normal_end),
     ("ctrl_c_in_the_foreground", ctrl_c),
     ("log_lines_carry_the_process_name", log_lines),
-    ("backtraces_travel", backtraces),
 ];
 
 /// If this run is one of the programs: runs it, and ends.
@@ -31,8 +31,10 @@ pub(crate) fn run() {
         _ => mp_process::init(),
     }
     match name.as_str() {
-        "never" | "late" => refused(),
+        "never" | "late" | "loaded" => refused(),
         "deletes" => deleted(),
+        "calls" => called(),
+        "panics" => odd::panicking(),
         "ends" => ending(),
         "waits" => waiting(),
         "logs" => logging(),
@@ -43,12 +45,16 @@ pub(crate) fn run() {
 }
 
 pub(crate) fn program(name: &str) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    program_at(&std::env::current_exe().unwrap(), name)
+}
+
+pub(crate) fn program_at(path: &Path, name: &str) -> Command {
+    let mut command = Command::new(path);
     command.env(PROGRAM, name).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
-fn output(mut command: Command) -> (String, String) {
+pub(crate) fn output(mut command: Command) -> (String, String) {
     let Output { status, stdout, stderr } = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     let (stdout, stderr) = (text(stdout), text(stderr));
@@ -57,7 +63,7 @@ fn output(mut command: Command) -> (String, String) {
 }
 
 #[expect(clippy::print_stdout, reason = "a program speaks")]
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     println!("{line}");
 }
 
@@ -88,6 +94,10 @@ fn deleted() {
     let path = std::env::current_exe().unwrap();
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, "another program").unwrap();
+    called();
+}
+
+fn called() {
     for method in METHODS {
         let child = Process::new(|x: u32| x + 1, 41).method(method).start().unwrap();
         assert_eq!(child.join().unwrap(), 42);
@@ -98,11 +108,7 @@ fn deleted() {
 fn deletes_itself() {
     let path = std::env::temp_dir().join(format!("mp-process-deletes-{}", std::process::id()));
     std::fs::copy(std::env::current_exe().unwrap(), &path).unwrap();
-    let mut command = program("deletes");
-    let mut copy = Command::new(&path);
-    copy.env(PROGRAM, "deletes").stdout(Stdio::piped()).stderr(Stdio::piped());
-    std::mem::swap(&mut command, &mut copy);
-    let (stdout, _) = output(command);
+    let (stdout, _) = output(program_at(&path, "deletes"));
     std::fs::remove_file(&path).unwrap();
     assert_eq!(stdout, "ok\n");
 }
@@ -143,9 +149,10 @@ fn waiting() {
     });
 }
 
+/// `MP_ROUNDS=100` says how often.
 fn ctrl_c() {
-    let end = Instant::now() + seconds();
-    loop {
+    let rounds = rounds(10);
+    for _ in 0..rounds {
         let mut shell = program("waits").process_group(0).spawn().unwrap();
         let group = shell.id() as i32;
         let mut ready = [0; 6];
@@ -154,15 +161,8 @@ fn ctrl_c() {
         let Output { stdout, stderr, .. } = shell.wait_with_output().unwrap();
         // Both pipes are at their end: nobody who had them is left, nor has said anything.
         assert_eq!((stdout.len(), stderr.len()), (0, 0));
-        if Instant::now() >= end {
-            return;
-        }
     }
-}
-
-fn seconds() -> Duration {
-    let seconds = std::env::var("MP_RACE_SECONDS").ok().and_then(|text| text.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(1))
+    crate::report(&format!("Ctrl-C: {rounds} groups of seven, none left, not a word"));
 }
 
 fn logging() {
@@ -181,21 +181,4 @@ fn log_lines() {
     let (_, stderr) = output(program("logs"));
     let two = |n| format!("[INFO/Process-{n}] two\n");
     assert_eq!(stderr, format!("[INFO/MainProcess] one\n{}{}{}", two(1), two(2), two(3)));
-}
-
-fn backtraces() {
-    for method in METHODS {
-        let child: mp_process::Child<()> = Process::call(|| panic!("deep"))
-            .method(method)
-            .stderr(mp_process::Stdio::Null)
-            .env("RUST_BACKTRACE", "1")
-            .start()
-            .unwrap();
-        let Err(Error::Panicked(panic)) = child.join() else { panic!("no panic") };
-        assert_eq!(child.wait(), ExitStatus::Exited(101));
-        // std asks for the variable once in a process, so under fork the parent's counts.
-        if method == StartMethod::Spawn {
-            assert!(panic.backtrace.unwrap().contains("backtraces"));
-        }
-    }
 }
