@@ -22,8 +22,9 @@ const SIGTERM: i32 = 15;
 ///
 /// Any number of threads may ask and wait at once. Dropping the handle ends nothing: the child
 /// runs on, and this process still ends a daemonic one, and waits for any other, when it ends
-/// itself. What is left of a child that has ended is cleared away at the next start, at the next
-/// [`active_children`], or at the end.
+/// itself. What the kernel keeps of a child that has ended (a zombie) is cleared away when it is
+/// asked after or its handle is dropped, and if it ends later, at the next start, at the next
+/// [`active_children`], or at this process's end; that of a child of the fork server at once.
 ///
 /// Python: `multiprocessing.Process`, once it has been started.
 ///
@@ -141,6 +142,13 @@ impl<R> Child<R> {
     /// As [`terminate`](Child::terminate), and [`Error::Os`] for no such signal.
     pub fn signal(&self, signal: i32) -> Result<(), Error> {
         self.watch.signal(signal)
+    }
+}
+
+impl<R> Drop for Child<R> {
+    /// Clears away what is left of a child that has ended. It waits for nothing.
+    fn drop(&mut self) {
+        self.watch.status();
     }
 }
 

@@ -6,7 +6,45 @@ use mp_process::{Process, StartMethod};
 
 use crate::{Row, SOON, rounds};
 
-pub(crate) const ROWS: &[Row] = &[("cycles_leave_nothing", cycles_leave_nothing)];
+pub(crate) const ROWS: &[Row] = &[
+    ("cycles_leave_nothing", cycles_leave_nothing),
+    ("a_dropped_handle_leaves_no_zombie", a_dropped_handle_leaves_no_zombie),
+];
+
+/// Whether the kernel knows the process, if only as a zombie.
+fn is_known(pid: i32) -> bool {
+    std::fs::exists(format!("/proc/{pid}")).unwrap()
+}
+
+fn a_dropped_handle_leaves_no_zombie(method: StartMethod) {
+    let start = |millis: u64| {
+        let sleep = |millis| std::thread::sleep(Duration::from_millis(millis));
+        Process::new(sleep, millis).method(method).start().unwrap()
+    };
+    // Dropped after its end.
+    let ended = start(0);
+    assert_eq!(mp_ipc::wait(&[&ended], Some(SOON)).unwrap(), [0]);
+    let first = ended.pid();
+    drop(ended);
+    // Dropped before its end: what is left goes with the next start.
+    let running = start(20);
+    let second = running.pid();
+    drop(running);
+    let state = || std::fs::read_to_string(format!("/proc/{second}/stat")).unwrap_or_default();
+    let late = Instant::now() + SOON;
+    while is_known(second) && !state().contains(") Z") {
+        assert!(Instant::now() < late);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let other = start(0);
+    assert!(!is_known(first) || method == StartMethod::ForkServer, "dropped after its end");
+    // The server's children are the server's to reap, which it does at once.
+    while is_known(first) || is_known(second) {
+        assert!(method == StartMethod::ForkServer && Instant::now() < late);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    other.join().unwrap();
+}
 
 /// What a process has in use.
 #[derive(Debug)]
