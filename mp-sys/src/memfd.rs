@@ -109,7 +109,7 @@ pub fn size(memory: impl AsFd) -> Result<u64, Errno> {
 
 /// `fstat`: how many bytes of memory, in whole pages, are there already.
 ///
-/// Fewer than the [size](size) means that its maker has paid for less than it claims: reading the
+/// Fewer than the [size] means that its maker has paid for less than it claims: reading the
 /// rest takes memory at the reader's expense.
 ///
 /// # Errors
