@@ -80,6 +80,18 @@ pub fn next_instruction(pid: i32) -> Result<usize, Errno> {
     ptrace(libc::PTRACE_PEEKUSER, pid, rip, 0)
 }
 
+/// `PTRACE_PEEKUSER`: what the system call has returned that the stopped child has just made; an
+/// error is a negative number. After another instruction it is any number.
+///
+/// # Errors
+///
+/// As [`next_instruction`].
+#[cfg(target_arch = "x86_64")]
+pub fn returned(pid: i32) -> Result<isize, Errno> {
+    let rax = mem::offset_of!(libc::user, regs) + mem::offset_of!(libc::user_regs_struct, rax);
+    ptrace(libc::PTRACE_PEEKUSER, pid, rax, 0).map(|rax| rax as isize)
+}
+
 /// `PTRACE_POKEUSER`: the stopped child will stop again before it executes the instruction at
 /// this address; `None` takes that back. It is told to the processor (in a debug register): no
 /// memory changes, and the child runs at its own speed.
@@ -101,6 +113,12 @@ pub fn stop_before(pid: i32, address: Option<usize>) -> Result<(), Errno> {
 #[cfg(not(target_arch = "x86_64"))]
 #[expect(missing_docs, clippy::missing_errors_doc, reason = "as above")]
 pub fn next_instruction(_pid: i32) -> Result<usize, Errno> {
+    Err(Errno::NOSYS)
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+#[expect(missing_docs, clippy::missing_errors_doc, reason = "as above")]
+pub fn returned(_pid: i32) -> Result<isize, Errno> {
     Err(Errno::NOSYS)
 }
 

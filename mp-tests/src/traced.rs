@@ -18,6 +18,8 @@ const ASLEEP: Duration = Duration::from_millis(1);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The operation is woken after so many instructions, asleep or not.
 const WAKE_EVERY: usize = 20_000;
+/// What a system call returns whose time is over: `-ETIMEDOUT`.
+const TIMED_OUT: isize = -110;
 /// An operation with more instructions than this runs in circles.
 const INSTRUCTIONS_MAX: usize = 2_000_000;
 
@@ -32,6 +34,7 @@ pub(crate) struct Traced<'a> {
     /// It ended as no operation should.
     pub(crate) failed: bool,
     pub(crate) asleep: bool,
+    returned: isize,
 }
 
 impl<'a> Traced<'a> {
@@ -48,7 +51,7 @@ impl<'a> Traced<'a> {
             Fork::Parent(pid) => {
                 let seen = trace::wait(pid, PATIENCE).expect("the child was just made");
                 assert_eq!(seen, Seen::Stopped(SIGSTOP), "the child stands still at the start");
-                Traced { scene, pid, ended: false, failed: false, asleep: false }
+                Traced { scene, pid, ended: false, failed: false, asleep: false, returned: 0 }
             }
         }
     }
@@ -58,9 +61,7 @@ impl<'a> Traced<'a> {
         let mut route = Route::default();
         route.push(self.address(), false);
         for done in 0..INSTRUCTIONS_MAX {
-            self.wake_now_and_then(done);
-            trace::step(self.pid).expect("a stopped child");
-            let slept = self.settle(false);
+            let slept = self.step_once(done, false);
             if self.ended {
                 assert!(!self.failed, "the operation fails when nobody disturbs it");
                 return route;
@@ -98,20 +99,27 @@ impl<'a> Traced<'a> {
     /// Lets the child execute up to `k` instructions, one by one.
     pub(crate) fn step(&mut self, k: usize) {
         for done in 0..k {
-            self.wake_now_and_then(done);
-            trace::step(self.pid).expect("a stopped child");
-            self.settle(done + 1 == k);
+            self.step_once(done, done + 1 == k);
             if self.ended {
                 return;
             }
         }
     }
 
-    /// Under the harness's slow steps, a sleep that ends at a tick may never begin.
-    fn wake_now_and_then(&self, done: usize) {
-        if done % WAKE_EVERY == WAKE_EVERY - 1 {
-            self.scene.wake();
+    /// One step. With steps as slow as these, a sleep to the next tick may be over before it
+    /// begins, time and again: then the child is woken all the same.
+    fn step_once(&mut self, done: usize, leave_asleep: bool) -> bool {
+        trace::step(self.pid).expect("a stopped child");
+        let slept = self.settle(leave_asleep);
+        if !self.ended && !self.asleep {
+            let returned = trace::returned(self.pid).unwrap_or(0);
+            let overslept = returned == TIMED_OUT && self.returned != TIMED_OUT;
+            self.returned = returned;
+            if overslept || done % WAKE_EVERY == WAKE_EVERY - 1 {
+                self.scene.wake();
+            }
         }
+        slept
     }
 
     /// Waits until the child stands still, or has ended. If it falls asleep it is left so, or
