@@ -15,8 +15,14 @@ pub(crate) const MARK: &str = "MP_HOUSEHOLD";
 /// Asks for what the next program does that makes a private listener.
 pub(crate) const SWEEP: &str = "MP_HOUSEHOLD_SWEEP";
 
+/// Asks for a parent that leaves this behind.
+pub(crate) const LEAK: &str = "MP_HOUSEHOLD_LEAK";
+
 /// Takes the role that the environment asks for.
 pub(crate) fn take_role() {
+    if let Ok(what) = std::env::var(LEAK) {
+        leak(&what);
+    }
     if std::env::var_os(MARK).is_some() {
         live();
     }
@@ -56,6 +62,26 @@ fn live() -> ! {
         drop((tasks, pool, held, children, listener, memory));
         queue.close();
     }
+    unreachable!("it is killed before")
+}
+
+/// Makes what nobody removes, says so, and waits for its death.
+fn leak(what: &str) -> ! {
+    let mark = std::env::var(MARK).expect("the mark");
+    let child = match what {
+        "process" => Process::new(std::thread::sleep, Duration::from_secs(60)).start().ok(),
+        "name" => {
+            std::fs::write(format!("/dev/shm/{mark}"), "").expect("a name");
+            None
+        }
+        _ => {
+            std::fs::write(std::env::temp_dir().join("left"), "").expect("a file");
+            None
+        }
+    };
+    println!("{what}");
+    std::thread::sleep(Duration::from_secs(60));
+    drop(child);
     unreachable!("it is killed before")
 }
 

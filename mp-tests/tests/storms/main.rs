@@ -8,6 +8,7 @@ mod client;
 mod household;
 mod ledger;
 mod orphans;
+mod parties;
 mod sides;
 mod storm;
 
@@ -31,7 +32,9 @@ fn main() {
     };
     let trials = vec![
         trial("storm::deaths_across_the_rooms", storm::run),
+        trial("storm::broken_twins_are_seen", storm::control),
         trial("orphans::a_dead_parent_leaves_nothing", orphans::run),
+        trial("orphans::leaks_are_seen", orphans::control),
     ];
     libtest_mimic::run(&arguments, trials).exit();
 }

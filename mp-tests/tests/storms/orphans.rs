@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use mp_shm::SharedMemory;
 use mp_sys::pidfd;
 
-use crate::household::{MARK, SWEEP};
+use crate::household::{LEAK, MARK, SWEEP};
 use crate::{Random, SOON};
 
 /// A parent lives for so long at the most, in microseconds: it has everything open long before.
@@ -47,6 +47,22 @@ pub(crate) fn run() {
          nothing was left after {worst:.1?} at the worst",
         start.elapsed()
     );
+}
+
+/// What a parent leaves behind that should not is seen.
+pub(crate) fn control() {
+    for (round, what) in ["process", "name", "file"].into_iter().enumerate() {
+        let family = Family::new(1_000 + round as u32);
+        let mut parent = family.program(MARK).env(LEAK, what).spawn().expect("it starts");
+        let mut said = [0];
+        parent.stdout.as_mut().expect("a pipe").read_exact(&mut said).expect("that it is done");
+        parent.kill().expect("the parent waits for it");
+        parent.wait().expect("a child of ours");
+        std::thread::sleep(Duration::from_millis(300));
+        let left = family.left();
+        let _ = fs::remove_file(Path::new("/dev/shm").join(&family.mark));
+        assert!(left.is_some(), "a {what} is left, and not seen");
+    }
 }
 
 /// A parent and all that come from it. What it makes has its mark, or lies in its folder.

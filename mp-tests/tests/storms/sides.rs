@@ -7,6 +7,7 @@ use mp_sync::{LockError, Mutex, Semaphore};
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::Ledger;
+use crate::parties::Parties;
 use crate::timed;
 
 /// What all of them share.
@@ -16,6 +17,7 @@ pub(crate) struct Shared {
     /// Both halves are equal whenever nobody is at work.
     pub(crate) lock: Mutex<[u64; 2]>,
     pub(crate) semaphore: Semaphore,
+    pub(crate) parties: Parties,
     pub(crate) ledger: Ledger,
 }
 
@@ -81,12 +83,45 @@ pub(crate) fn consume(shared: Shared) {
 
 /// Ends when the queue does.
 pub(crate) fn lock(shared: Shared) {
-    while !shared.queue.is_closed() {
+    for round in 0.. {
+        if shared.queue.is_closed() {
+            return;
+        }
         let (permit, waited) = timed(|| shared.semaphore.acquire_timeout(crate::SOON));
         let permit = permit.expect("a permit comes back");
         change(&shared);
         drop(permit);
         shared.ledger.was_late(waited.saturating_sub(Duration::from_millis(1)));
+        shared.parties.meet(round, &shared.ledger);
+    }
+}
+
+/// A broken twin of [`lock`]: it lets the lock go between the halves.
+pub(crate) fn lock_twice(shared: Shared) {
+    while !shared.queue.is_closed() {
+        for half in 0..2 {
+            match shared.lock.lock() {
+                Ok(mut pair) | Err(LockError::OwnerDied(mut pair)) => pair[half] += 1,
+                Err(LockError::Failed(error)) => panic!("the lock: {error}"),
+            }
+            std::thread::sleep(Duration::from_micros(100));
+        }
+    }
+}
+
+/// A broken twin of [`consume`]: of many messages it counts one twice and forgets the next.
+pub(crate) fn miscount(shared: Shared) {
+    for nth in 0_u64.. {
+        match shared.queue.get() {
+            Ok(_) if nth % 100 == 1 => {}
+            Ok(item) => {
+                shared.ledger.has_got(item.producer, item.number);
+                if nth.is_multiple_of(100) {
+                    shared.ledger.has_got(item.producer, item.number);
+                }
+            }
+            Err(_) => return,
+        }
     }
 }
 
