@@ -44,6 +44,24 @@ fn sixteen_mebibytes_arrive() {
     });
 }
 
+/// The lengths that a signed or an unsigned word of 32 bits no longer holds. It takes 13 GiB.
+#[test]
+#[ignore = "long: it takes 13 GiB of memory"]
+fn more_than_four_gibibytes_arrive() {
+    for len in [(2 << 30) + 1, (4_usize << 30) + 1] {
+        let (here, there) = pipe::<(), ()>().unwrap();
+        let mut big = vec![0; len];
+        big.iter_mut().step_by(4096).zip(0_u64..).for_each(|(byte, at)| *byte = (at % 251) as u8);
+        let mut buffer = vec![0; len];
+        std::thread::scope(|scope| {
+            scope.spawn(|| (0..2).for_each(|_| here.send_bytes(&big).unwrap()));
+            assert!(there.recv_bytes().unwrap() == big);
+            assert_eq!(there.recv_into(&mut buffer).unwrap(), len);
+        });
+        assert!(buffer == big);
+    }
+}
+
 #[test]
 fn what_was_sent_before_the_end_is_received_and_then_the_end() {
     let (here, there) = pipe::<u32, u32>().unwrap();

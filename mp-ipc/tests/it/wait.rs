@@ -40,3 +40,19 @@ fn with_nothing_it_waits_for_the_time_alone() {
     assert_eq!(wait(&[&here], Some(SHORT)).unwrap(), []);
     assert!(start.elapsed() >= 2 * SHORT);
 }
+
+/// More than `select` can, and more than `FD_SETSIZE`.
+#[test]
+fn more_than_a_thousand_are_waited_for_at_once() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum.map_or(Some(5_000), |most| Some(most.min(5_000)));
+    setrlimit(Resource::Nofile, limit).unwrap();
+    let pairs: Vec<_> = (0..1_500).map(|_| pipe::<u32, u32>().unwrap()).collect();
+    let all: Vec<&dyn AsFd> = pairs.iter().map(|(here, _)| here as &dyn AsFd).collect();
+    assert_eq!(wait(&all, Some(Duration::ZERO)).unwrap(), []);
+    for at in [1_499, 0, 1_024] {
+        pairs[at].1.send(&1).unwrap();
+    }
+    assert_eq!(wait(&all, None).unwrap(), [0, 1_024, 1_499]);
+}

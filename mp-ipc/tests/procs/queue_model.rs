@@ -1,12 +1,12 @@
 //! Queues against a `VecDeque`, over processes of which some die or are paused.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
 use mp_ipc::{Connection, Queue, pipe};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use serde::{Deserialize, Serialize};
 
 use crate::chance::nap;
@@ -32,6 +32,7 @@ enum Step {
     KillIdle(usize),
     KillAtWork(usize, Act),
     Pause(usize),
+    PauseAtWork(usize, Act),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -44,8 +45,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         10 => (0_usize..3, act.clone()).prop_map(|(actor, act)| Step::Do(actor, act)),
         1 => (0_usize..3).prop_map(Step::KillIdle),
-        2 => (0_usize..3, act).prop_map(|(actor, act)| Step::KillAtWork(actor, act)),
+        2 => (0_usize..3, act.clone()).prop_map(|(actor, act)| Step::KillAtWork(actor, act)),
         1 => (0_usize..3).prop_map(Step::Pause),
+        2 => (0_usize..3, act).prop_map(|(actor, act)| Step::PauseAtWork(actor, act)),
     ];
     prop::collection::vec(step, 0..60)
 }
@@ -76,6 +78,23 @@ fn actor(queue: &Queue<(u32, Vec<u8>)>) -> (Child, Connection<Act, Answer>) {
     (child, here.into_inner().unwrap())
 }
 
+type Model = VecDeque<(u32, Vec<u8>)>;
+
+/// Does to the model what has been done to the queue.
+fn agree(model: &mut Model, act: Act, answer: Answer) -> Result<(), TestCaseError> {
+    match (act, answer) {
+        (Act::Put(seed, len), Ok(Some(_))) => {
+            model.push_back((seed, vec![seed as u8; len]));
+            prop_assert!(model.len() <= 6);
+        }
+        (Act::Put(..), Ok(None)) => prop_assert!(!model.is_empty()),
+        (Act::Get, Ok(item)) => prop_assert_eq!(item, model.pop_front()),
+        (Act::Len, Err(len)) => prop_assert_eq!(len, model.len()),
+        (_, answer) => prop_assert!(false, "{:?}", answer),
+    }
+    Ok(())
+}
+
 /// Three processes do what they are told, one at a time, and some of them die, idle or at work.
 fn model() {
     let mut runner =
@@ -83,23 +102,27 @@ fn model() {
     runner
         .run(&steps(), |steps| {
             let queue = Queue::<(u32, Vec<u8>)>::with_capacity(6, 4096).unwrap();
-            let mut model = VecDeque::new();
+            let mut model = Model::new();
             let mut actors: Vec<_> = (0..3).map(|_| actor(&queue)).collect();
             for step in steps {
                 match step {
                     Step::Do(at, act) => {
                         actors[at].1.send(&act).unwrap();
                         let answer = actors[at].1.recv_timeout(LONG).unwrap();
-                        match (act, answer) {
-                            (Act::Put(seed, len), Ok(Some(_))) => {
-                                model.push_back((seed, vec![seed as u8; len]));
-                                prop_assert!(model.len() <= 6);
-                            }
-                            (Act::Put(..), Ok(None)) => prop_assert!(!model.is_empty()),
-                            (Act::Get, Ok(item)) => prop_assert_eq!(item, model.pop_front()),
-                            (Act::Len, Err(len)) => prop_assert_eq!(len, model.len()),
-                            (_, answer) => prop_assert!(false, "{:?}", answer),
-                        }
+                        agree(&mut model, act, answer)?;
+                    }
+                    Step::PauseAtWork(at, act) => {
+                        actors[at].1.send(&act).unwrap();
+                        nap(50);
+                        actors[at].0.signal(libc::SIGSTOP);
+                        // Whoever it is, and with whatever lock in its hands: others do not wait.
+                        let begin = Instant::now();
+                        let len = queue.len();
+                        prop_assert!(begin.elapsed() < LONG);
+                        prop_assert!(len.abs_diff(model.len()) <= 1, "{len}");
+                        actors[at].0.signal(libc::SIGCONT);
+                        let answer = actors[at].1.recv_timeout(LONG).unwrap();
+                        agree(&mut model, act, answer)?;
                     }
                     Step::KillIdle(at) => actors[at] = actor(&queue),
                     Step::KillAtWork(at, act) => {

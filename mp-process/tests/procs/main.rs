@@ -9,6 +9,7 @@ mod call;
 mod death;
 mod descriptors;
 mod end;
+mod handles;
 mod identity;
 mod leaks;
 mod odd;
@@ -49,6 +50,7 @@ fn main() {
         death::ROWS,
         descriptors::ROWS,
         end::ROWS,
+        handles::ROWS,
         identity::ROWS,
         leaks::ROWS,
         reaped::ROWS,
