@@ -84,10 +84,10 @@ pub enum Error {
     /// The message carries handles, and this socket (TCP) cannot.
     #[error("handles cannot travel over this socket: use a unix socket")]
     NoHandles,
-    /// The two sides do not have the same key.
+    /// The two sides do not have the same key, or only one of them has one.
     #[error("the other side does not have the same key")]
     Authentication,
-    /// Somebody listens there already, or a socket file lies there.
+    /// Somebody listens there already, or a file lies there that is no abandoned socket.
     #[error("the address {0} is in use")]
     AddressInUse(Address),
     /// A unix socket's path or name has room for fewer bytes.

@@ -204,7 +204,8 @@ impl<T: DeserializeOwned> Receiver<T> {
     /// Those two; [`Error::Protocol`] when what came is no message; [`Error::Decode`] when it is
     /// not a `T`, and [`Error::Handle`] when a handle of it has not come (the next message is
     /// whole again); [`Error::TooBig`] when it is longer than the
-    /// [limit](Receiver::set_limit), in which case it stays.
+    /// [limit](Receiver::set_limit), in which case it stays; [`Error::Authentication`] when the
+    /// other side asks for a key and this one has none.
     ///
     /// # Examples
     ///

@@ -21,7 +21,7 @@ impl Wire {
     /// # Errors
     ///
     /// [`Error::Closed`] and [`Error::Truncated`], as said; [`Error::Protocol`] when what came is
-    /// no frame. [`Error::TimedOut`]: what has come of a message stays here and counts for the
+    /// no frame; [`Error::Authentication`] when it asks for a key. [`Error::TimedOut`]: what has come of a message stays here and counts for the
     /// next call. [`Error::TooBig`]: the message stays, too. [`Error::Os`] with
     /// [`Errno::MFILE`]: the message's descriptors could not be opened, and it is gone; the next
     /// is whole.
