@@ -54,6 +54,8 @@ impl Address {
         }
         let unix = SocketAddrUnix::try_from(any).ok()?;
         if let Some(path) = unix.path_bytes() {
+            // The longest comes with its end mark.
+            let path = path.strip_suffix(&[0]).unwrap_or(path);
             return Some(Address::Unix(OsStr::from_bytes(path).into()));
         }
         // One that is not bound has the empty name.

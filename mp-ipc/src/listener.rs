@@ -1,6 +1,5 @@
 //! `Listener`: connections from processes that are not our children.
 
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -75,6 +74,11 @@ impl Listener {
     /// A socket file that lies there although no process has its socket any more, since its
     /// creator was killed, is replaced. Of several who do that at the same time one succeeds.
     ///
+    /// # Blocking
+    ///
+    /// Only where such a file lies: waits for others who replace one in the same folder, for a
+    /// second at most. If one of them dies: *recovers*.
+    ///
     /// # Errors
     ///
     /// [`Error::AddressInUse`] when somebody listens there already, or a file lies there that is
@@ -98,6 +102,10 @@ impl Listener {
 
     /// Listens at `address`, where at most `backlog` wait to be accepted before others wait to
     /// connect.
+    ///
+    /// # Blocking
+    ///
+    /// As [`bind`](Listener::bind).
     ///
     /// # Errors
     ///
@@ -308,13 +316,8 @@ impl Listener {
         });
         let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
         net::listen(&socket, backlog).map_err(failed("listen"))?;
-        let address = match address {
-            Address::Tcp(_) => {
-                let name = net::getsockname(&socket).map_err(Error::os("getsockname"))?;
-                SocketAddr::try_from(name).map_err(Error::os("getsockname"))?.into()
-            }
-            unix => unix.clone(),
-        };
+        let name = net::getsockname(&socket).map_err(Error::os("getsockname"))?;
+        let address = Address::of(name).unwrap_or_else(|| address.clone());
         Ok(Listener { _file: file, socket, address, key, strangers: Turns::default() })
     }
 

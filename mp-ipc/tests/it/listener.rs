@@ -101,7 +101,10 @@ fn a_long_address_is_an_error_and_not_cut() {
         let bound = Listener::bind(&Address::Unix(base.join(&name)), None);
         match bound {
             Ok(listener) => {
-                assert!(fits && base.join(&name).exists());
+                assert!(fits && path(&listener).exists());
+                let client: Connection<u8> = connect(listener.address(), None).unwrap();
+                assert_eq!(client.peer_address().as_ref(), Some(listener.address()));
+                listener.accept::<u8, u8>().unwrap();
                 round(&listener, None);
             }
             Err(Error::AddressTooLong { len: said, max: 107 }) => assert!(!fits && said == len),
