@@ -9,10 +9,10 @@ use serde::de::DeserializeOwned;
 
 use crate::Error;
 use crate::handle::Handle;
-use crate::list::{self, bounds};
 use crate::op::{Op, SequenceOp};
 use crate::proxy::proxy;
 use crate::scope::pack_all;
+use crate::sequence::{self, bounds};
 
 /// A sequence of a fixed length that lives in a manager's server.
 ///
@@ -72,7 +72,7 @@ impl<T: Serialize + DeserializeOwned> Array<T> {
     ///
     /// As [`len`](Array::len); [`Error::Decode`].
     pub fn get(&self, index: usize) -> Result<Option<T>, Error> {
-        list::value(&self.handle, SequenceOp::Get(index as u64))
+        sequence::value(&self.handle, SequenceOp::Get(index as u64))
     }
 
     /// Puts `value` in the place of what is at `index`.
@@ -81,7 +81,7 @@ impl<T: Serialize + DeserializeOwned> Array<T> {
     ///
     /// [`Error::OutOfRange`], [`Error::Encode`]; as [`len`](Array::len).
     pub fn set(&self, index: usize, value: &T) -> Result<(), Error> {
-        list::set(&self.handle, index, value)
+        sequence::set(&self.handle, index, value)
     }
 
     /// Puts `value` in the place of what is at `index`, and returns that.
@@ -90,7 +90,7 @@ impl<T: Serialize + DeserializeOwned> Array<T> {
     ///
     /// As [`set`](Array::set).
     pub fn replace(&self, index: usize, value: &T) -> Result<T, Error> {
-        list::replace(&self.handle, index, value)
+        sequence::replace(&self.handle, index, value)
     }
 
     /// Copies of the values in a range. Python: `a[i:j]`.
@@ -100,7 +100,7 @@ impl<T: Serialize + DeserializeOwned> Array<T> {
     /// [`Error::OutOfRange`]; as [`get`](Array::get).
     pub fn get_range(&self, range: impl RangeBounds<usize>) -> Result<Vec<T>, Error> {
         let (start, end) = bounds(&range);
-        list::values(&self.handle, SequenceOp::Range { start, end })
+        sequence::values(&self.handle, SequenceOp::Range { start, end })
     }
 
     /// Writes `values` over what is there from `start` on, in one atomic step.
@@ -121,7 +121,7 @@ impl<T: Serialize + DeserializeOwned> Array<T> {
     ///
     /// As [`set`](Array::set).
     pub fn update_in(&self, index: usize, change: impl FnMut(T) -> T) -> Result<T, Error> {
-        list::update_in(&self.handle, index, change)
+        sequence::update_in(&self.handle, index, change)
     }
 
     /// Copies of all values as they are at one moment.

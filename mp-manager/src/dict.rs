@@ -14,7 +14,7 @@ use crate::op::{Op, TableOp};
 use crate::protocol::{Key, Reply};
 use crate::proxy::proxy;
 use crate::scope::{pack, pack_plain, unpack, unpack_all, unpack_plain};
-use crate::{Error, bulk};
+use crate::{Error, bulk, table};
 
 /// A map that lives in a manager's server, in the order of insertion.
 ///
@@ -232,14 +232,7 @@ where
         let pairs: Vec<_> = pairs.into_iter().collect();
         let pairs = pairs.iter().map(|(key, value)| (key.borrow(), value.borrow()));
         let ops = bulk::table::<Q, V>(self.handle.session(), pairs);
-        let mut added = 0;
-        for reply in self.handle.call_all(ops)? {
-            match reply {
-                Reply::Count(count) => added += count as usize,
-                _ => return Err(Error::unexpected()),
-            }
-        }
-        Ok(added)
+        table::extend(&self.handle, ops)
     }
 
     /// Takes out all of `keys`, in one round trip; how many there were.
@@ -300,28 +293,15 @@ where
     pub fn update_in<Q>(
         &self,
         key: &Q,
-        mut change: impl FnMut(Option<V>) -> Option<V>,
+        change: impl FnMut(Option<V>) -> Option<V>,
     ) -> Result<Option<V>, Error>
     where
         K: Borrow<Q>,
         Q: Serialize + ?Sized,
     {
-        let key = pack_plain(key)?;
-        let mut reply = self.handle.call(Op::Table(TableOp::Versioned(key.clone())))?;
-        loop {
-            let Reply::Versioned { version, value } = reply else {
-                return Err(Error::unexpected());
-            };
-            let session = self.handle.session();
-            let before = value.map(|value| unpack(session, &value)).transpose()?;
-            let after = change(before);
-            let value = after.as_ref().map(|after| pack(session, after)).transpose()?;
-            let op = TableOp::Exchange { key: key.clone(), version, value };
-            reply = self.handle.call(Op::Table(op))?;
-            if reply == Reply::Unit {
-                return Ok(after);
-            }
-        }
+        let session = self.handle.session();
+        let (unpack, pack) = (|value: &_| unpack(session, value), |value: &_| pack(session, value));
+        table::update_in(&self.handle, &pack_plain(key)?, unpack, pack, change)
     }
 
     /// Copies of all keys. Python: `d.keys()`.
@@ -330,10 +310,7 @@ where
     ///
     /// As [`get`](Dict::get).
     pub fn keys(&self) -> Result<Vec<K>, Error> {
-        match self.handle.call(Op::Table(TableOp::Keys))? {
-            Reply::Keys(keys) => keys.iter().map(|key| unpack_plain(key)).collect(),
-            _ => Err(Error::unexpected()),
-        }
+        table::keys(&self.handle)
     }
 
     /// Copies of all values, in the order of the keys. Python: `d.values()`.

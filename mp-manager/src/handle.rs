@@ -11,7 +11,7 @@ use mp_sys::socket::SendFlags;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 use crate::op::Op;
-use crate::protocol::{Failure, Kind, ObjectId, Reply, Request, Shape, Token};
+use crate::protocol::{Failure, ObjectId, Reply, Request, Shape, Token};
 use crate::scope::{self, Outgoing};
 use crate::session::{Route, Session};
 use crate::{Error, door, token};
@@ -229,10 +229,4 @@ fn message_of(session: &Session) -> Result<Option<Token>, Error> {
 
 fn mismatch(expected: &Shape, found: &Shape) -> Failure {
     Failure::Mismatch { expected: expected.name(), found: found.name() }
-}
-
-impl Shape {
-    pub(crate) fn new(kind: Kind, types: &[&str]) -> Shape {
-        Shape { kind, types: types.join(", ") }
-    }
 }

@@ -1,6 +1,7 @@
 //! `Lock`: one at a time.
 
 use std::marker::PhantomData;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,7 +50,8 @@ proxy!(Lock, Lock);
 
 /// A lock that its owner may take again.
 ///
-/// It is free when the last of its owner's guards is dropped. In all else it is a [`Lock`].
+/// It is free when the last of its owner's guards is dropped. In all else it is a [`Lock`], with
+/// that one's methods.
 ///
 /// Python: `SyncManager.RLock()`.
 ///
@@ -72,10 +74,18 @@ proxy!(Lock, Lock);
 /// # }
 /// ```
 pub struct RLock {
-    pub(crate) handle: Arc<Handle>,
+    lock: Lock,
 }
 
-proxy!(RLock, RLock);
+proxy!(RLock, RLock, inside lock);
+
+impl Deref for RLock {
+    type Target = Lock;
+
+    fn deref(&self) -> &Lock {
+        &self.lock
+    }
+}
 
 /// The lock is this thread's. Dropping the guard releases it.
 ///
@@ -96,7 +106,7 @@ impl Drop for LockGuard<'_> {
 }
 
 impl Lock {
-    /// Takes the lock.
+    /// Takes the lock; an [`RLock`] once more, if this thread has it.
     ///
     /// # Blocking
     ///
@@ -105,7 +115,8 @@ impl Lock {
     ///
     /// # Errors
     ///
-    /// [`LockError::OwnerDied`] with the guard; [`Error::WouldDeadlock`] if this thread has it.
+    /// [`LockError::OwnerDied`] with the guard; [`Error::WouldDeadlock`] if this thread has it, and it
+    /// is no [`RLock`]; [`Error::Disconnected`].
     #[doc(alias = "acquire")]
     pub fn lock(&self) -> Result<LockGuard<'_>, LockError<LockGuard<'_>>> {
         acquire(&self.handle, Patience::Forever)
@@ -129,66 +140,6 @@ impl Lock {
     /// # Errors
     ///
     /// As [`lock`](Lock::lock); [`Error::TimedOut`].
-    pub fn lock_timeout(
-        &self,
-        timeout: Duration,
-    ) -> Result<LockGuard<'_>, LockError<LockGuard<'_>>> {
-        acquire(&self.handle, Patience::of(Some(timeout)))
-    }
-
-    /// Whether somebody has it. Python: `lock.locked()`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Disconnected`].
-    #[doc(alias = "locked")]
-    pub fn is_locked(&self) -> Result<bool, Error> {
-        self.handle.flag(Op::Lock(LockOp::Locked))
-    }
-
-    /// A condition of what this lock guards.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Disconnected`]; [`Error::Overflow`] for the 1,025th.
-    pub fn condition(&self) -> Result<Condition, Error> {
-        Condition::of(&self.handle)
-    }
-}
-
-impl RLock {
-    /// Takes the lock, once more if this thread has it.
-    ///
-    /// # Blocking
-    ///
-    /// As [`Lock::lock`].
-    ///
-    /// # Errors
-    ///
-    /// [`LockError::OwnerDied`] with the guard; [`Error::Disconnected`].
-    #[doc(alias = "acquire")]
-    pub fn lock(&self) -> Result<LockGuard<'_>, LockError<LockGuard<'_>>> {
-        acquire(&self.handle, Patience::Forever)
-    }
-
-    /// Takes the lock if it is free or this thread's.
-    ///
-    /// # Errors
-    ///
-    /// As [`lock`](RLock::lock); [`Error::WouldBlock`].
-    pub fn try_lock(&self) -> Result<LockGuard<'_>, LockError<LockGuard<'_>>> {
-        acquire(&self.handle, Patience::Never)
-    }
-
-    /// Takes the lock, and waits for it no longer than `timeout`.
-    ///
-    /// # Blocking
-    ///
-    /// As [`lock`](RLock::lock), until the time is up.
-    ///
-    /// # Errors
-    ///
-    /// As [`lock`](RLock::lock); [`Error::TimedOut`].
     pub fn lock_timeout(
         &self,
         timeout: Duration,

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::Error;
 use crate::handle::Handle;
 use crate::op::{Op, TableOp};
 use crate::protocol::{Blob, Reply};
 use crate::proxy::proxy;
-use crate::scope::{pack, pack_plain, unpack, unpack_plain};
+use crate::scope::{pack, pack_plain, unpack};
+use crate::{Error, table};
 
 /// Named values, each of a type of its own, that live in a manager's server.
 ///
@@ -91,23 +91,11 @@ impl Namespace {
     pub fn update_in<T: Serialize + DeserializeOwned>(
         &self,
         name: &str,
-        mut change: impl FnMut(Option<T>) -> Option<T>,
+        change: impl FnMut(Option<T>) -> Option<T>,
     ) -> Result<Option<T>, Error> {
-        let key = pack_plain(name)?;
-        let mut reply = self.handle.call(Op::Table(TableOp::Versioned(key.clone())))?;
-        loop {
-            let Reply::Versioned { version, value } = reply else {
-                return Err(Error::unexpected());
-            };
-            let after = change(value.map(|value| self.open(&value)).transpose()?);
-            let pack = |after: &T| pack(self.handle.session(), &(type_name::<T>(), after));
-            let value = after.as_ref().map(pack).transpose()?;
-            let op = TableOp::Exchange { key: key.clone(), version, value };
-            reply = self.handle.call(Op::Table(op))?;
-            if reply == Reply::Unit {
-                return Ok(after);
-            }
-        }
+        let pack = |after: &T| pack(self.handle.session(), &(type_name::<T>(), after));
+        let open = |value: &Blob| self.open(value);
+        table::update_in(&self.handle, &pack_plain(name)?, open, pack, change)
     }
 
     /// All names, in the order in which they were first set. Python: `dir(n)`.
@@ -116,10 +104,7 @@ impl Namespace {
     ///
     /// [`Error::Disconnected`].
     pub fn names(&self) -> Result<Vec<String>, Error> {
-        match self.handle.call(Op::Table(TableOp::Keys))? {
-            Reply::Keys(keys) => keys.iter().map(|key| unpack_plain(key)).collect(),
-            _ => Err(Error::unexpected()),
-        }
+        table::keys(&self.handle)
     }
 
     fn value<T: DeserializeOwned>(&self, op: TableOp) -> Result<Option<T>, Error> {

@@ -41,6 +41,14 @@ enum Body {
 }
 
 impl Object {
+    /// Whether it is such an object.
+    pub(crate) fn expect(&self, expected: &Shape) -> Result<(), Failure> {
+        if self.shape == *expected {
+            return Ok(());
+        }
+        Err(Failure::Mismatch { expected: expected.name(), found: self.shape.name() })
+    }
+
     /// Makes the object, of which nobody else knows yet.
     pub(crate) fn new(
         shape: Shape,

@@ -47,6 +47,21 @@ pub struct Shape {
     pub(crate) types: String,
 }
 
+impl Shape {
+    pub(crate) fn new(kind: Kind, types: &[&str]) -> Shape {
+        Shape { kind, types: types.join(", ") }
+    }
+
+    /// As a user would write it.
+    pub(crate) fn name(&self) -> String {
+        if self.types.is_empty() {
+            format!("{:?}", self.kind)
+        } else {
+            format!("{:?}<{}>", self.kind, self.types)
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Kind {
     Dict,

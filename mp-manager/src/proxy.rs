@@ -22,9 +22,23 @@ pub(crate) mod sealed {
     }
 }
 
-/// Writes the traits of a proxy `$name { handle, types }` out.
+/// Writes the traits of a proxy out: of one `$name { handle, types }`, or of one that has another
+/// proxy inside.
 macro_rules! proxy {
     ($name:ident $(<$($param:ident),+>)?, $kind:ident) => {
+        $crate::proxy::proxy!(@ $name $(<$($param),+>)?, $kind, handle => $name {
+            handle $(, types: std::marker::PhantomData::<fn() -> ($($param,)+)>)?
+        }, this => &this.handle);
+    };
+    ($name:ident $(<$($param:ident),+>)?, $kind:ident, inside $inner:ident) => {
+        $crate::proxy::proxy!(@ $name $(<$($param),+>)?, $kind, handle => $name {
+            $inner: $crate::proxy::sealed::Sealed::of(handle)
+        }, this => $crate::proxy::sealed::Sealed::handle(&this.$inner));
+    };
+    (
+        @ $name:ident $(<$($param:ident),+>)?, $kind:ident,
+        $handle:ident => $new:expr, $this:ident => $get:expr
+    ) => {
         impl $(<$($param),+>)? $crate::proxy::sealed::Sealed for $name $(<$($param),+>)? {
             fn shape() -> $crate::protocol::Shape {
                 $crate::protocol::Shape::new(
@@ -33,12 +47,13 @@ macro_rules! proxy {
                 )
             }
 
-            fn of(handle: std::sync::Arc<$crate::handle::Handle>) -> Self {
-                $name { handle $(, types: std::marker::PhantomData::<fn() -> ($($param,)+)>)? }
+            fn of($handle: std::sync::Arc<$crate::handle::Handle>) -> Self {
+                $new
             }
 
             fn handle(&self) -> &std::sync::Arc<$crate::handle::Handle> {
-                &self.handle
+                let $this = self;
+                $get
             }
         }
 
@@ -46,14 +61,15 @@ macro_rules! proxy {
 
         impl $(<$($param),+>)? Clone for $name $(<$($param),+>)? {
             fn clone(&self) -> Self {
-                $crate::proxy::sealed::Sealed::of(self.handle.clone())
+                $crate::proxy::sealed::Sealed::of($crate::proxy::sealed::Sealed::handle(self).clone())
             }
         }
 
         /// The same object.
         impl $(<$($param),+>)? PartialEq for $name $(<$($param),+>)? {
             fn eq(&self, other: &Self) -> bool {
-                self.handle.same(&other.handle)
+                $crate::proxy::sealed::Sealed::handle(self)
+                    .same($crate::proxy::sealed::Sealed::handle(other))
             }
         }
 
@@ -61,14 +77,14 @@ macro_rules! proxy {
 
         impl $(<$($param),+>)? std::fmt::Debug for $name $(<$($param),+>)? {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                self.handle.fmt(f)
+                $crate::proxy::sealed::Sealed::handle(self).fmt(f)
             }
         }
 
         /// A handle: for messages to other processes, and for values of managed objects.
         impl $(<$($param),+>)? serde::Serialize for $name $(<$($param),+>)? {
             fn serialize<Z: serde::Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
-                self.handle.serialize(serializer)
+                $crate::proxy::sealed::Sealed::handle(self).serialize(serializer)
             }
         }
 

@@ -4,7 +4,6 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mp_sys::Deadline;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -73,7 +72,7 @@ impl<T: Serialize + DeserializeOwned> Queue<T> {
     /// The value, and [`Error::Closed`], [`Error::Encode`], [`Error::TooBig`] or
     /// [`Error::Disconnected`].
     pub fn put(&self, value: T) -> Result<(), PutError<T>> {
-        put(&self.handle, value, Patience::Forever)
+        self.put_for(value, Patience::Forever)
     }
 
     /// Puts a value at the end if there is room. Python: `q.put_nowait(value)`.
@@ -83,7 +82,7 @@ impl<T: Serialize + DeserializeOwned> Queue<T> {
     /// As [`put`](Queue::put); [`Error::Full`].
     #[doc(alias = "put_nowait")]
     pub fn try_put(&self, value: T) -> Result<(), PutError<T>> {
-        put(&self.handle, value, Patience::Never)
+        self.put_for(value, Patience::Never)
     }
 
     /// Puts a value at the end, and waits for room no longer than `timeout`.
@@ -96,7 +95,7 @@ impl<T: Serialize + DeserializeOwned> Queue<T> {
     ///
     /// As [`put`](Queue::put); [`Error::TimedOut`].
     pub fn put_timeout(&self, value: T, timeout: Duration) -> Result<(), PutError<T>> {
-        put(&self.handle, value, Patience::of(Some(timeout)))
+        self.put_for(value, Patience::of(Some(timeout)))
     }
 
     /// Puts all of `values`, in order, in one round trip if there is room.
@@ -109,7 +108,15 @@ impl<T: Serialize + DeserializeOwned> Queue<T> {
     ///
     /// As [`put`](Queue::put), with the values that are not in the queue.
     pub fn extend(&self, values: impl IntoIterator<Item = T>) -> Result<(), PutError<Vec<T>>> {
-        put_all(&self.handle, values.into_iter().collect(), None)
+        let mut values: Vec<T> = values.into_iter().collect();
+        while !values.is_empty() {
+            match self.send(&values, Patience::Forever) {
+                // What is left is asked for again: then the server says why.
+                Ok(count) => drop(values.drain(..count.min(values.len()))),
+                Err(error) => return Err(PutError::new(values, error)),
+            }
+        }
+        Ok(())
     }
 
     /// Gets the first value.
@@ -124,7 +131,7 @@ impl<T: Serialize + DeserializeOwned> Queue<T> {
     /// [`Error::Closed`] when it is closed and empty; [`Error::Decode`];
     /// [`Error::Disconnected`].
     pub fn get(&self) -> Result<T, Error> {
-        get(&self.handle, Patience::Forever)
+        self.get_for(Patience::Forever)
     }
 
     /// Gets the first value if there is one. Python: `q.get_nowait()`.
@@ -134,7 +141,7 @@ impl<T: Serialize + DeserializeOwned> Queue<T> {
     /// As [`get`](Queue::get); [`Error::Empty`].
     #[doc(alias = "get_nowait")]
     pub fn try_get(&self) -> Result<T, Error> {
-        get(&self.handle, Patience::Never)
+        self.get_for(Patience::Never)
     }
 
     /// Gets the first value, and waits for it no longer than `timeout`.
@@ -147,7 +154,7 @@ impl<T: Serialize + DeserializeOwned> Queue<T> {
     ///
     /// As [`get`](Queue::get); [`Error::TimedOut`].
     pub fn get_timeout(&self, timeout: Duration) -> Result<T, Error> {
-        get(&self.handle, Patience::of(Some(timeout)))
+        self.get_for(Patience::of(Some(timeout)))
     }
 
     /// Gets what is there in one round trip, `most` values at most; waits for the first.
@@ -160,7 +167,7 @@ impl<T: Serialize + DeserializeOwned> Queue<T> {
     ///
     /// As [`get`](Queue::get).
     pub fn get_many(&self, most: usize) -> Result<Vec<T>, Error> {
-        get_many(&self.handle, most, Patience::Forever)
+        self.get_many_for(most, Patience::Forever)
     }
 
     /// How many values are in the queue. Python: `q.qsize()`.
@@ -190,7 +197,7 @@ impl<T: Serialize + DeserializeOwned> Queue<T> {
     /// [`Error::Disconnected`].
     #[doc(alias = "full")]
     pub fn is_full(&self) -> Result<bool, Error> {
-        is_full(&self.handle)
+        self.handle.flag(Op::Queue(QueueOp::IsFull))
     }
 
     /// Ends it: nothing more can be put, and what is left can be got. Wakes all who wait.
@@ -203,54 +210,35 @@ impl<T: Serialize + DeserializeOwned> Queue<T> {
     pub fn close(&self) -> Result<(), Error> {
         self.handle.unit(Op::Queue(QueueOp::Close))
     }
-}
 
-pub(crate) fn put<T: Serialize>(
-    handle: &Handle,
-    value: T,
-    wait: Patience,
-) -> Result<(), PutError<T>> {
-    let sent = pack_all(handle.session(), [&value])
-        .and_then(|values| handle.count(Op::Queue(QueueOp::Put { values, wait })));
-    match sent {
-        Ok(_) => Ok(()),
-        Err(error) => Err(PutError::new(value, error)),
-    }
-}
-
-pub(crate) fn put_all<T: Serialize>(
-    handle: &Handle,
-    mut values: Vec<T>,
-    deadline: Option<Deadline>,
-) -> Result<(), PutError<Vec<T>>> {
-    while !values.is_empty() {
-        let wait = Patience::of(deadline.map(Deadline::remaining));
-        let sent = pack_all(handle.session(), &values)
-            .and_then(|values| handle.count(Op::Queue(QueueOp::Put { values, wait })));
-        match sent {
-            // What is left is asked for again: then the server says why.
-            Ok(count) => drop(values.drain(..count.min(values.len()))),
-            Err(error) => return Err(PutError::new(values, error)),
+    fn put_for(&self, value: T, wait: Patience) -> Result<(), PutError<T>> {
+        match self.send([&value], wait) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(PutError::new(value, error)),
         }
     }
-    Ok(())
-}
 
-pub(crate) fn get<T: DeserializeOwned>(handle: &Handle, wait: Patience) -> Result<T, Error> {
-    get_many(handle, 1, wait)?.pop().ok_or_else(Error::unexpected)
-}
-
-pub(crate) fn get_many<T: DeserializeOwned>(
-    handle: &Handle,
-    most: usize,
-    wait: Patience,
-) -> Result<Vec<T>, Error> {
-    match handle.call(Op::Queue(QueueOp::Get { most: most as u64, wait }))? {
-        Reply::Values(values) => unpack_all(handle.session(), &values),
-        _ => Err(Error::unexpected()),
+    /// Puts values; how many of them.
+    fn send<'a>(
+        &self,
+        values: impl IntoIterator<Item = &'a T>,
+        wait: Patience,
+    ) -> Result<usize, Error>
+    where
+        T: 'a,
+    {
+        let values = pack_all(self.handle.session(), values)?;
+        self.handle.count(Op::Queue(QueueOp::Put { values, wait }))
     }
-}
 
-pub(crate) fn is_full(handle: &Handle) -> Result<bool, Error> {
-    handle.flag(Op::Queue(QueueOp::IsFull))
+    fn get_for(&self, wait: Patience) -> Result<T, Error> {
+        self.get_many_for(1, wait)?.pop().ok_or_else(Error::unexpected)
+    }
+
+    fn get_many_for(&self, most: usize, wait: Patience) -> Result<Vec<T>, Error> {
+        match self.handle.call(Op::Queue(QueueOp::Get { most: most as u64, wait }))? {
+            Reply::Values(values) => unpack_all(self.handle.session(), &values),
+            _ => Err(Error::unexpected()),
+        }
+    }
 }

@@ -6,17 +6,17 @@
 
 pub(crate) mod barrier;
 pub(crate) mod event;
-mod key;
 pub(crate) mod lock;
 pub(crate) mod outcome;
 pub(crate) mod queue;
 pub(crate) mod semaphore;
 pub(crate) mod sequence;
+mod stored;
 pub(crate) mod table;
 
 use mp_sys::Deadline;
 
-use crate::protocol::{Answer, Blob, Failure, ObjectId, Reply};
+use crate::protocol::{Answer, Failure, ObjectId, Reply};
 
 pub(crate) type ConnId = u64;
 pub(crate) type SessionId = u64;
@@ -54,14 +54,14 @@ impl Outbox {
         self.answers.push((conn, answer));
     }
 
-    /// `value` is stored: what it refers to is held.
-    pub(crate) fn keep(&mut self, value: &Blob) {
-        self.kept.extend_from_slice(&value.refs);
+    /// A value is stored: what it refers to is held.
+    pub(crate) fn keep(&mut self, refs: &[ObjectId]) {
+        self.kept.extend_from_slice(refs);
     }
 
-    /// `value` is no longer stored.
-    pub(crate) fn free(&mut self, value: &Blob) {
-        self.freed.extend_from_slice(&value.refs);
+    /// A value is no longer stored.
+    pub(crate) fn free(&mut self, refs: &[ObjectId]) {
+        self.freed.extend_from_slice(refs);
     }
 }
 

@@ -1,6 +1,7 @@
 //! `Semaphore` and `BoundedSemaphore`: a number of permits.
 
 use std::marker::PhantomData;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,7 +43,8 @@ pub struct Semaphore {
 
 proxy!(Semaphore, Semaphore);
 
-/// A semaphore that never has more permits than it began with.
+/// A semaphore that never has more permits than it began with. In all else it is a [`Semaphore`],
+/// with that one's methods.
 ///
 /// Python: `SyncManager.BoundedSemaphore(value)`.
 ///
@@ -62,10 +64,18 @@ proxy!(Semaphore, Semaphore);
 /// # }
 /// ```
 pub struct BoundedSemaphore {
-    pub(crate) handle: Arc<Handle>,
+    semaphore: Semaphore,
 }
 
-proxy!(BoundedSemaphore, BoundedSemaphore);
+proxy!(BoundedSemaphore, BoundedSemaphore, inside semaphore);
+
+impl Deref for BoundedSemaphore {
+    type Target = Semaphore;
+
+    fn deref(&self) -> &Semaphore {
+        &self.semaphore
+    }
+}
 
 /// A permit of this thread's. Dropping it gives it back.
 #[derive(Debug)]
@@ -133,67 +143,13 @@ impl Semaphore {
         acquire(&self.handle, Patience::of(Some(timeout)))
     }
 
-    /// Adds permits that nobody has.
+    /// Adds permits that nobody has; to a [`BoundedSemaphore`], those that were
+    /// [forgotten](Permit::forget).
     ///
     /// # Errors
     ///
-    /// [`Error::Overflow`] above 2,147,483,647 permits; [`Error::Disconnected`].
-    pub fn release(&self, count: u32) -> Result<(), Error> {
-        self.handle.unit(Op::Semaphore(SemaphoreOp::Add(count.into())))
-    }
-
-    /// How many permits can be taken. Python: `s.get_value()`.
-    ///
-    /// # Errors
-    ///
+    /// [`Error::Overflow`] above 2,147,483,647 permits, or above what a bounded one began with;
     /// [`Error::Disconnected`].
-    #[doc(alias = "get_value")]
-    pub fn value(&self) -> Result<usize, Error> {
-        self.handle.count(Op::Semaphore(SemaphoreOp::Value))
-    }
-}
-
-impl BoundedSemaphore {
-    /// Takes a permit.
-    ///
-    /// # Blocking
-    ///
-    /// As [`Semaphore::acquire`].
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Disconnected`].
-    pub fn acquire(&self) -> Result<Permit<'_>, Error> {
-        acquire(&self.handle, Patience::Forever)
-    }
-
-    /// Takes a permit if there is one.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::WouldBlock`], [`Error::Disconnected`].
-    pub fn try_acquire(&self) -> Result<Permit<'_>, Error> {
-        acquire(&self.handle, Patience::Never)
-    }
-
-    /// Takes a permit, and waits for it no longer than `timeout`.
-    ///
-    /// # Blocking
-    ///
-    /// As [`acquire`](BoundedSemaphore::acquire), until the time is up.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::TimedOut`], [`Error::Disconnected`].
-    pub fn acquire_timeout(&self, timeout: Duration) -> Result<Permit<'_>, Error> {
-        acquire(&self.handle, Patience::of(Some(timeout)))
-    }
-
-    /// Gives back permits that were [forgotten](Permit::forget).
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Overflow`] when there are not so many; [`Error::Disconnected`].
     pub fn release(&self, count: u32) -> Result<(), Error> {
         self.handle.unit(Op::Semaphore(SemaphoreOp::Add(count.into())))
     }

@@ -14,7 +14,7 @@ use crate::op::{Op, TableOp};
 use crate::protocol::{Blob, Key, Reply};
 use crate::proxy::proxy;
 use crate::scope::{pack_plain, unpack_plain};
-use crate::{Error, bulk};
+use crate::{Error, bulk, table};
 
 /// A set that lives in a manager's server, in the order of insertion.
 ///
@@ -142,14 +142,7 @@ impl<T: Serialize + DeserializeOwned> Set<T> {
         let values: Vec<&Q> = values.into_iter().collect();
         let pairs = values.iter().map(|&value| (value, &()));
         let ops = bulk::table(self.handle.session(), pairs);
-        let mut added = 0;
-        for reply in self.handle.call_all(ops)? {
-            match reply {
-                Reply::Count(count) => added += count as usize,
-                _ => return Err(Error::unexpected()),
-            }
-        }
-        Ok(added)
+        table::extend(&self.handle, ops)
     }
 
     /// Takes out all of `values`, in one round trip; how many were there. Python: `s -= values`.
@@ -185,10 +178,7 @@ impl<T: Serialize + DeserializeOwned> Set<T> {
     ///
     /// As [`len`](Set::len); [`Error::Decode`].
     pub fn to_vec(&self) -> Result<Vec<T>, Error> {
-        match self.handle.call(Op::Table(TableOp::Keys))? {
-            Reply::Keys(keys) => keys.iter().map(|key| unpack_plain(key)).collect(),
-            _ => Err(Error::unexpected()),
-        }
+        table::keys(&self.handle)
     }
 
     /// A plain set with copies of all values. Python: `s.copy()`.

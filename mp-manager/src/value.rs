@@ -6,12 +6,12 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::Error;
 use crate::handle::Handle;
 use crate::op::{Op, TableOp};
 use crate::protocol::{Key, Reply};
 use crate::proxy::proxy;
 use crate::scope::{pack, unpack};
+use crate::{Error, table};
 
 /// One value that lives in a manager's server.
 ///
@@ -88,19 +88,11 @@ impl<T: Serialize + DeserializeOwned> Value<T> {
     ///
     /// As [`get`](Value::get) and [`set`](Value::set).
     pub fn update(&self, mut change: impl FnMut(T) -> T) -> Result<T, Error> {
-        let mut reply = self.handle.call(Op::Table(TableOp::Versioned(Self::key())))?;
-        loop {
-            let Reply::Versioned { version, value: Some(before) } = reply else {
-                return Err(Error::unexpected());
-            };
-            let after = change(unpack(self.handle.session(), &before)?);
-            let value = Some(pack(self.handle.session(), &after)?);
-            let op = TableOp::Exchange { key: Self::key(), version, value };
-            reply = self.handle.call(Op::Table(op))?;
-            if reply == Reply::Unit {
-                return Ok(after);
-            }
-        }
+        let session = self.handle.session();
+        let (unpack, pack) = (|value: &_| unpack(session, value), |value: &_| pack(session, value));
+        let change = |before: Option<T>| before.map(&mut change);
+        table::update_in(&self.handle, &Self::key(), unpack, pack, change)?
+            .ok_or_else(Error::unexpected)
     }
 
     fn value(&self, op: TableOp) -> Result<T, Error> {

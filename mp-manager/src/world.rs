@@ -4,7 +4,10 @@
 //! (one for each proxy in a client process), of tickets (proxies on their way in a message), of
 //! names, and of values that are stored in other objects.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+mod counts;
+mod members;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use mp_sys::Deadline;
 use serde_bytes::ByteBuf;
@@ -12,10 +15,12 @@ use serde_bytes::ByteBuf;
 use crate::crew::Order;
 use crate::object::{Object, Parked};
 use crate::pool;
-use crate::protocol::{Answer, Failure, Init, ObjectId, Reply, Request, Shape, Token, VERSION};
+use crate::protocol::{Answer, Failure, Init, ObjectId, Reply, Request, Token};
 use crate::raw::{ConnId, Outbox, SessionId, Step, Who};
 use crate::service::Desks;
 use crate::ticket::Tickets;
+
+use members::{Conn, Session};
 
 #[derive(Debug)]
 pub(crate) struct World {
@@ -32,24 +37,6 @@ pub(crate) struct World {
     last_object: ObjectId,
     last_session: SessionId,
     serial: u64,
-}
-
-#[derive(Debug)]
-struct Conn {
-    who: Who,
-    parked: Option<Parked>,
-    /// Where it may hold or wait for something.
-    touched: HashSet<ObjectId>,
-}
-
-#[derive(Debug)]
-struct Session {
-    token: Token,
-    /// Its end is the end of the session.
-    anchor: ConnId,
-    conns: HashSet<ConnId>,
-    refs: HashMap<ObjectId, u64>,
-    touched: HashSet<ObjectId>,
 }
 
 /// What the server is to do about the outside world.
@@ -102,50 +89,6 @@ impl World {
 
     pub(crate) fn is_known(&self, conn: ConnId) -> bool {
         self.conns.contains_key(&conn)
-    }
-
-    /// The first request of a connection: which session does it belong to?
-    pub(crate) fn hello(
-        &mut self,
-        conn: ConnId,
-        request: Request,
-        fresh: Token,
-    ) -> (Answer, Option<SessionId>) {
-        let Request::Hello { version, token } = request else {
-            return (Err(Failure::protocol("the first request must be hello")), None);
-        };
-        if version != VERSION {
-            let versions = format!("version {version}, this server speaks version {VERSION}");
-            return (Err(Failure::Protocol(versions)), None);
-        }
-        let session = match token {
-            Some(token) => match self.tokens.get(&token) {
-                Some(&session) => session,
-                None => return (Err(Failure::Gone), None),
-            },
-            None => {
-                self.last_session += 1;
-                let session = Session {
-                    token: fresh,
-                    anchor: conn,
-                    conns: HashSet::new(),
-                    refs: HashMap::new(),
-                    touched: HashSet::new(),
-                };
-                self.sessions.insert(self.last_session, session);
-                self.tokens.insert(fresh, self.last_session);
-                self.last_session
-            }
-        };
-        let Some(entry) = self.sessions.get_mut(&session) else {
-            return (Err(Failure::Gone), None);
-        };
-        entry.conns.insert(conn);
-        let who = Who { conn, session };
-        self.conns.insert(conn, Conn { who, parked: None, touched: HashSet::new() });
-        let request_max = self.request_max as u64;
-        let reply = Reply::Hello { server: self.server, token: entry.token, request_max };
-        (Ok(reply), Some(session))
     }
 
     /// Does what `conn` asks for.
@@ -210,41 +153,6 @@ impl World {
         self.settle(out)
     }
 
-    /// A connection is gone; with a session's first connection goes the session.
-    pub(crate) fn leave(&mut self, conn: ConnId) -> Effects {
-        let mut out = Outbox::default();
-        let Some(session) = self.drop_conn(conn, &mut out) else { return Effects::default() };
-        let anchor = self.sessions.get(&session).is_some_and(|session| session.anchor == conn);
-        let mut effects = self.settle(out);
-        if anchor {
-            effects.extend(self.end_session(session));
-        }
-        effects
-    }
-
-    /// A client process is gone: all that it held is given back.
-    pub(crate) fn end_session(&mut self, id: SessionId) -> Effects {
-        let Some(session) = self.sessions.remove(&id) else { return Effects::default() };
-        let mut out = Outbox::default();
-        self.tokens.remove(&session.token);
-        for &conn in &session.conns {
-            self.drop_conn(conn, &mut out);
-        }
-        for object in &session.touched {
-            if let Some(object) = self.objects.get_mut(object) {
-                object.leave_session(id, &mut out);
-            }
-        }
-        out.freed.extend(self.tickets.end_session(id));
-        for (object, count) in session.refs {
-            self.uncount(object, count, &mut out);
-        }
-        let mut effects = self.settle(out);
-        effects.close.extend(session.conns);
-        effects.ended.push(id);
-        effects
-    }
-
     /// The server has the end of a message with proxies.
     pub(crate) fn begin_message(&mut self, message: Token) {
         self.tickets.begin_message(message);
@@ -254,22 +162,6 @@ impl World {
     pub(crate) fn end_message(&mut self, message: Token) -> Effects {
         let out = Outbox { freed: self.tickets.end_message(message), ..Outbox::default() };
         self.settle(out)
-    }
-
-    fn drop_conn(&mut self, id: ConnId, out: &mut Outbox) -> Option<SessionId> {
-        let conn = self.conns.remove(&id)?;
-        if let Some(deadline) = conn.parked.and_then(|parked| parked.deadline) {
-            self.timers.remove(&(deadline, id));
-        }
-        for object in &conn.touched {
-            if let Some(object) = self.objects.get_mut(object) {
-                object.leave(id, out);
-            }
-        }
-        if let Some(session) = self.sessions.get_mut(&conn.who.session) {
-            session.conns.remove(&id);
-        }
-        Some(conn.who.session)
     }
 
     /// `None`: the caller waits.
@@ -382,109 +274,10 @@ impl World {
         }
     }
 
-    fn create(
-        &mut self,
-        who: Who,
-        shape: Shape,
-        init: Init,
-        out: &mut Outbox,
-    ) -> Result<ObjectId, Failure> {
-        self.check(&init.refs())?;
-        let object = Object::new(shape, init, &self.desks, out)?;
-        self.last_object += 1;
-        self.objects.insert(self.last_object, object);
-        self.grant(who.session, self.last_object, 1);
-        Ok(self.last_object)
-    }
-
-    fn object(&mut self, id: ObjectId) -> Result<&mut Object, Failure> {
-        self.objects.get_mut(&id).ok_or(Failure::Gone)
-    }
-
-    fn check(&self, refs: &[ObjectId]) -> Result<(), Failure> {
-        match refs.iter().all(|object| self.objects.contains_key(object)) {
-            true => Ok(()),
-            false => Err(Failure::Gone),
-        }
-    }
-
-    /// Gives `session` so many more references to the object.
-    fn grant(&mut self, session: SessionId, id: ObjectId, count: u64) {
-        if let Some(session) = self.sessions.get_mut(&session)
-            && let Some(object) = self.objects.get_mut(&id)
-        {
-            let held = session.refs.entry(id).or_default();
-            let granted = count.min(u64::MAX - *held);
-            *held += granted;
-            object.count += u128::from(granted);
-        }
-    }
-
-    fn uncount(&mut self, id: ObjectId, count: u64, out: &mut Outbox) {
-        if let Some(object) = self.objects.get_mut(&id) {
-            object.count = object.count.saturating_sub(count.into());
-            if object.count == 0
-                && let Some(mut object) = self.objects.remove(&id)
-            {
-                object.clear(out);
-            }
-        }
-    }
-
-    /// Brings the counts up to date: first whatever is referred to once more, in stored values
-    /// and in answers, then whatever is referred to once less, and what ends by that.
-    fn settle(&mut self, mut out: Outbox) -> Effects {
-        let mut effects = Effects::default();
-        loop {
-            for object in std::mem::take(&mut out.kept) {
-                if let Some(object) = self.objects.get_mut(&object) {
-                    object.count += 1;
-                }
-            }
-            for (conn, answer) in std::mem::take(&mut out.answers) {
-                self.unpark(conn);
-                let session = self.conns.get(&conn).map(|conn| conn.who.session);
-                if let (Ok(reply), Some(session)) = (&answer, session) {
-                    for object in reply.refs() {
-                        self.grant(session, object, 1);
-                    }
-                }
-                effects.answers.push((conn, answer));
-            }
-            let freed = std::mem::take(&mut out.freed);
-            if freed.is_empty() && out.answers.is_empty() {
-                return effects;
-            }
-            for object in freed {
-                self.uncount(object, 1, &mut out);
-            }
-        }
-    }
-
     fn unpark(&mut self, conn: ConnId) {
         let parked = self.conns.get_mut(&conn).and_then(|conn| conn.parked.take());
         if let Some(deadline) = parked.and_then(|parked| parked.deadline) {
             self.timers.remove(&(deadline, conn));
-        }
-    }
-}
-
-impl Object {
-    fn expect(&self, expected: &Shape) -> Result<(), Failure> {
-        if self.shape == *expected {
-            return Ok(());
-        }
-        Err(Failure::Mismatch { expected: expected.name(), found: self.shape.name() })
-    }
-}
-
-impl Shape {
-    /// As a user would write it.
-    pub(crate) fn name(&self) -> String {
-        if self.types.is_empty() {
-            format!("{:?}", self.kind)
-        } else {
-            format!("{:?}<{}>", self.kind, self.types)
         }
     }
 }

@@ -107,7 +107,7 @@ impl Queue {
     pub(crate) fn clear(&mut self, out: &mut Outbox) {
         let leased = self.leases.take().into_iter().flatten().flat_map(|(_, values)| values);
         for value in leased.chain(std::mem::take(&mut self.items)) {
-            out.free(&value);
+            out.free(&value.refs);
         }
         let putters = std::mem::take(&mut self.putters).into_iter().map(|putter| putter.conn);
         let getters = std::mem::take(&mut self.getters).into_iter().map(|getter| getter.who.conn);
@@ -164,7 +164,7 @@ impl Queue {
             return Err(Failure::Overflow);
         }
         if let Some(leased) = leases.get_mut(&session) {
-            leased.drain(..count as usize).for_each(|value| out.free(&value));
+            leased.drain(..count as usize).for_each(|value| out.free(&value.refs));
             if leased.is_empty() {
                 leases.remove(&session);
             }
@@ -207,7 +207,7 @@ impl Queue {
         while (self.capacity == 0 || (self.items.len() as u64) < self.capacity)
             && let Some(value) = putter.left.pop_front()
         {
-            out.keep(&value);
+            out.keep(&value.refs);
             self.items.push_back(value);
             putter.put += 1;
             moved = true;
@@ -220,7 +220,7 @@ impl Queue {
         let values: Vec<Blob> = self.items.drain(..count).collect();
         match &mut self.leases {
             Some(leases) => leases.entry(session).or_default().extend(values.iter().cloned()),
-            None => values.iter().for_each(|value| out.free(value)),
+            None => values.iter().for_each(|value| out.free(&value.refs)),
         }
         values
     }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::stored::StoredValue;
 use super::{Outbox, Outcome, reply, within};
 use crate::op::SequenceOp;
 use crate::protocol::{Blob, Failure, Reply};
@@ -19,7 +20,7 @@ pub(crate) struct Sequence {
 #[derive(Debug)]
 struct Item {
     version: u64,
-    value: Blob,
+    value: StoredValue,
 }
 
 impl Sequence {
@@ -41,7 +42,7 @@ impl Sequence {
             SequenceOp::Len => Reply::Count(len as u64),
             SequenceOp::Get(index) => {
                 let item = within(index, len).ok().map(|at| &self.items[at]);
-                Reply::Value(item.map(|item| item.value.clone()))
+                Reply::Value(item.map(|item| item.value.to_blob()))
             }
             SequenceOp::Set(index, value) => {
                 self.replace(within(index, len)?, value, out);
@@ -86,7 +87,9 @@ impl Sequence {
             }
             SequenceOp::Range { start, end } => {
                 let (start, end) = range(start, end, len)?;
-                Reply::Values(self.items.range(start..end).map(|item| item.value.clone()).collect())
+                Reply::Values(
+                    self.items.range(start..end).map(|item| item.value.to_blob()).collect(),
+                )
             }
             SequenceOp::Splice { start, end, values } => {
                 let (start, end) = range(start, end, len)?;
@@ -126,7 +129,7 @@ impl Sequence {
             }
             SequenceOp::Snapshot => Reply::Snapshot {
                 version: self.clock,
-                values: self.items.iter().map(|item| item.value.clone()).collect(),
+                values: self.items.iter().map(|item| item.value.to_blob()).collect(),
             },
             SequenceOp::Arrange { version, .. } if version != self.clock => Reply::Flag(false),
             SequenceOp::Arrange { order, .. } => {
@@ -149,14 +152,14 @@ impl Sequence {
     }
 
     fn item(&mut self, value: Blob, out: &mut Outbox) -> Item {
-        out.keep(&value);
-        Item { version: self.tick(), value }
+        out.keep(&value.refs);
+        Item { version: self.tick(), value: value.into() }
     }
 
     fn gone(&mut self, item: Item, out: &mut Outbox) -> Blob {
         self.tick();
-        out.free(&item.value);
-        item.value
+        out.free(item.value.refs());
+        item.value.into()
     }
 
     fn replace(&mut self, at: usize, value: Blob, out: &mut Outbox) -> Blob {
@@ -167,7 +170,7 @@ impl Sequence {
 
     fn versioned(&self, at: usize) -> Reply {
         let Item { version, value } = &self.items[at];
-        Reply::Versioned { version: *version, value: Some(value.clone()) }
+        Reply::Versioned { version: *version, value: Some(value.to_blob()) }
     }
 
     /// What lay at an index lies elsewhere: no version read before is good any more.

@@ -1,10 +1,11 @@
 //! A table of encoded keys and values, in the order of insertion.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use serde_bytes::ByteBuf;
 
-use super::key::StoredKey;
+use super::stored::{StoredKey, StoredValue};
 use super::{Outbox, Outcome, reply};
 use crate::op::TableOp;
 use crate::protocol::{Blob, Key, Reply};
@@ -23,14 +24,14 @@ pub(crate) struct Table {
 struct Slot {
     key: StoredKey,
     version: u64,
-    value: Blob,
+    value: StoredValue,
 }
 
 impl Table {
     pub(crate) fn new(pairs: Vec<(Key, Blob)>, out: &mut Outbox) -> Table {
         let mut table = Table::default();
         for (key, value) in pairs {
-            table.store(&key, value, out);
+            table.store(&key, value.into(), out);
         }
         table
     }
@@ -43,27 +44,31 @@ impl Table {
             TableOp::GetMany(keys) => {
                 Reply::MaybeValues(keys.iter().map(|key| self.get(key)).collect())
             }
-            TableOp::Insert(key, value) => Reply::Value(self.store(&key, value, out)),
-            TableOp::Set(key, value) => Reply::Flag(self.store(&key, value, out).is_some()),
+            TableOp::Insert(key, value) => {
+                Reply::Value(self.store(&key, value.into(), out).map(Blob::from))
+            }
+            TableOp::Set(key, value) => Reply::Flag(self.store(&key, value.into(), out).is_some()),
             TableOp::GetOrInsert(key, value) => match self.get(&key) {
                 Some(there) => Reply::Value(Some(there)),
                 None => {
-                    self.store(&key, value.clone(), out);
+                    self.store(&key, value.clone().into(), out);
                     Reply::Value(Some(value))
                 }
             },
-            TableOp::Remove(key) => Reply::Value(self.remove(&key, out)),
+            TableOp::Remove(key) => Reply::Value(self.remove(&key, out).map(Blob::from)),
             TableOp::RemoveMany(keys) => Reply::Count(
                 keys.iter().filter(|key| self.remove(key, out).is_some()).count() as u64,
             ),
             TableOp::Pop => {
                 let last = self.iter().next_back().map(|slot| ByteBuf::from(slot.key.as_slice()));
-                Reply::Pair(last.and_then(|key| self.remove(&key, out).map(|value| (key, value))))
+                Reply::Pair(
+                    last.and_then(|key| self.remove(&key, out).map(|value| (key, value.into()))),
+                )
             }
             TableOp::Extend(pairs) => {
                 let before = self.places.len();
                 for (key, value) in pairs {
-                    self.store(&key, value, out);
+                    self.store(&key, value.into(), out);
                 }
                 Reply::Count((self.places.len() - before) as u64)
             }
@@ -72,8 +77,7 @@ impl Table {
                 self.places.reserve(pairs.count());
                 self.slots.reserve(pairs.count());
                 for (key, bytes) in pairs.iter()? {
-                    let value = Blob { bytes: ByteBuf::from(bytes), refs: Vec::new() };
-                    self.store(key, value, out);
+                    self.store(key, bytes.into(), out);
                 }
                 Reply::Count((self.places.len() - before) as u64)
             }
@@ -84,10 +88,12 @@ impl Table {
             TableOp::Keys => {
                 Reply::Keys(self.iter().map(|slot| ByteBuf::from(slot.key.as_slice())).collect())
             }
-            TableOp::Values => Reply::Values(self.iter().map(|slot| slot.value.clone()).collect()),
+            TableOp::Values => {
+                Reply::Values(self.iter().map(|slot| slot.value.to_blob()).collect())
+            }
             TableOp::Pairs => Reply::Pairs(
                 self.iter()
-                    .map(|slot| (ByteBuf::from(slot.key.as_slice()), slot.value.clone()))
+                    .map(|slot| (ByteBuf::from(slot.key.as_slice()), slot.value.to_blob()))
                     .collect(),
             ),
             TableOp::Versioned(key) => self.versioned(&key),
@@ -97,7 +103,7 @@ impl Table {
                     return reply(self.versioned(&key));
                 }
                 match value {
-                    Some(value) => self.store(&key, value, out),
+                    Some(value) => self.store(&key, value.into(), out),
                     None => self.remove(&key, out),
                 };
                 Reply::Unit
@@ -109,7 +115,7 @@ impl Table {
     pub(crate) fn clear(&mut self, out: &mut Outbox) {
         self.places.clear();
         for slot in std::mem::take(&mut self.slots).into_iter().flatten() {
-            out.free(&slot.value);
+            out.free(slot.value.refs());
         }
     }
 
@@ -122,39 +128,42 @@ impl Table {
     }
 
     fn get(&self, key: &[u8]) -> Option<Blob> {
-        self.slot(key).map(|slot| slot.value.clone())
+        self.slot(key).map(|slot| slot.value.to_blob())
     }
 
     fn versioned(&self, key: &[u8]) -> Reply {
         match self.slot(key) {
             Some(slot) => {
-                Reply::Versioned { version: slot.version, value: Some(slot.value.clone()) }
+                Reply::Versioned { version: slot.version, value: Some(slot.value.to_blob()) }
             }
             None => Reply::Versioned { version: 0, value: None },
         }
     }
 
-    fn store(&mut self, key: &[u8], value: Blob, out: &mut Outbox) -> Option<Blob> {
-        out.keep(&value);
+    fn store(&mut self, key: &[u8], value: StoredValue, out: &mut Outbox) -> Option<StoredValue> {
+        out.keep(value.refs());
         self.clock += 1;
         let version = self.clock;
-        let place = self.places.get(key).copied();
-        if let Some(slot) = place.and_then(|place| self.slots.get_mut(place)?.as_mut()) {
-            slot.version = version;
-            let before = std::mem::replace(&mut slot.value, value);
-            out.free(&before);
-            return Some(before);
+        match self.places.entry(key.into()) {
+            Entry::Occupied(place) => {
+                let slot = self.slots.get_mut(*place.get())?.as_mut()?;
+                slot.version = version;
+                let before = std::mem::replace(&mut slot.value, value);
+                out.free(before.refs());
+                Some(before)
+            }
+            Entry::Vacant(place) => {
+                self.slots.push(Some(Slot { key: place.key().clone(), version, value }));
+                place.insert(self.slots.len() - 1);
+                None
+            }
         }
-        let key: StoredKey = key.into();
-        self.places.insert(key.clone(), self.slots.len());
-        self.slots.push(Some(Slot { key, version, value }));
-        None
     }
 
-    fn remove(&mut self, key: &[u8], out: &mut Outbox) -> Option<Blob> {
+    fn remove(&mut self, key: &[u8], out: &mut Outbox) -> Option<StoredValue> {
         let place = self.places.remove(key)?;
         let slot = self.slots.get_mut(place)?.take()?;
-        out.free(&slot.value);
+        out.free(slot.value.refs());
         while let Some(None) = self.slots.last() {
             self.slots.pop();
         }
