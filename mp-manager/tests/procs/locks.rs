@@ -207,6 +207,8 @@ fn event_set_then_clear(mode: Mode) {
     let manager = Manager::start().unwrap();
     let (event, board) = (manager.event().unwrap(), Board::new());
     let party = |((event, board), i): ((Event, Board), u32)| {
+        assert!(!event.is_set().unwrap());
+        // It is connected: what it sleeps for next is the wait.
         board.sleeper(i);
         event.wait().unwrap();
     };

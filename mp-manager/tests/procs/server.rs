@@ -82,7 +82,13 @@ fn blocking(manager: &Manager, remote: bool) -> Vec<Blocked> {
         ("rlock", Box::new(move || failed(rlock.lock()))),
         ("semaphore", Box::new(move || semaphore.acquire().map(drop))),
         ("bounded semaphore", Box::new(move || bounded.acquire().map(drop))),
-        ("condition", Box::new(move || failed(condition.lock().unwrap().wait()))),
+        (
+            "condition",
+            Box::new(move || {
+                let mut guard = condition.lock().or_else(LockError::recover)?;
+                failed(guard.wait())
+            }),
+        ),
         ("event", Box::new(move || event.wait())),
         ("event, timed", Box::new(move || timed.wait_timeout(Duration::from_secs(60)))),
         ("barrier", Box::new(move || barrier.wait().map(drop))),
