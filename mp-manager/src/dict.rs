@@ -258,6 +258,27 @@ where
         self.handle.unit(Op::Table(TableOp::Clear))
     }
 
+    /// Takes everything out, in one atomic step, and returns it.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Dict::get).
+    pub fn drain(&self) -> Result<Vec<(K, V)>, Error> {
+        self.pairs(TableOp::Drain)
+    }
+
+    /// Takes out what `keep` does not want, in one atomic step.
+    ///
+    /// `keep` runs in this process. If another client changes the dict meanwhile, it is called
+    /// again with all that is there then.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Dict::get).
+    pub fn retain(&self, keep: impl FnMut(&K, &V) -> bool) -> Result<(), Error> {
+        table::retain(&self.handle, keep)
+    }
+
     /// Changes the value at `key` in one atomic step: `change` gets what is there, and what it
     /// returns is there then (`None`: nothing). Returns that.
     ///
@@ -333,16 +354,7 @@ where
     /// As [`get`](Dict::get).
     #[doc(alias = "items")]
     pub fn to_vec(&self) -> Result<Vec<(K, V)>, Error> {
-        match self.handle.call(Op::Table(TableOp::Pairs))? {
-            Reply::Pairs(pairs) => {
-                let (keys, values): (Vec<Key>, Vec<_>) = pairs.into_iter().unzip();
-                let values = unpack_all(self.handle.session(), &values)?;
-                let keys: Result<Vec<K>, Error> =
-                    keys.iter().map(|key| unpack_plain(key)).collect();
-                Ok(keys?.into_iter().zip(values).collect())
-            }
-            _ => Err(Error::unexpected()),
-        }
+        self.pairs(TableOp::Pairs)
     }
 
     /// A plain map with copies of all pairs. Python: `d.copy()`.
@@ -365,6 +377,13 @@ where
     /// As [`get`](Dict::get).
     pub fn iter(&self) -> Result<std::vec::IntoIter<(K, V)>, Error> {
         Ok(self.to_vec()?.into_iter())
+    }
+
+    fn pairs(&self, op: TableOp) -> Result<Vec<(K, V)>, Error> {
+        match self.handle.call(Op::Table(op))? {
+            Reply::Pairs(pairs) => table::pairs(&self.handle, pairs),
+            _ => Err(Error::unexpected()),
+        }
     }
 
     fn value(&self, op: TableOp) -> Result<Option<V>, Error> {

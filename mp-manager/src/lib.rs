@@ -63,7 +63,7 @@ pub use mp_ipc::{Address, Key};
 pub use mp_process::StartMethod;
 pub use mp_sys::Errno;
 pub use namespace::Namespace;
-pub use pool::{Pool, PoolResults};
+pub use pool::{Pool, PoolIter, PoolResults};
 pub use proxy::Proxy;
 pub use queue::Queue;
 pub use semaphore::{BoundedSemaphore, Permit, Semaphore};

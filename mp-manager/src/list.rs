@@ -178,8 +178,7 @@ impl<T: Serialize + DeserializeOwned> List<T> {
         values(&self.handle, SequenceOp::Range { start, end })
     }
 
-    /// Puts `with` in the place of a range, and returns what was there. Python: `l[a:b] = with`,
-    /// and with nothing `del l[a:b]`.
+    /// Puts `with` in the place of a range, and returns what was there. Python: `l[a:b] = with`.
     ///
     /// # Errors
     ///
@@ -193,6 +192,15 @@ impl<T: Serialize + DeserializeOwned> List<T> {
         let with: Vec<T> = with.into_iter().collect();
         let with = pack_all(self.handle.session(), &with)?;
         values(&self.handle, SequenceOp::Splice { start, end, values: with })
+    }
+
+    /// Takes a range out. Python: `del l[a:b]`.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_range`](List::get_range).
+    pub fn drain(&self, range: impl RangeBounds<usize>) -> Result<Vec<T>, Error> {
+        self.splice(range, [])
     }
 
     /// Takes out everything from `len` on.
@@ -251,6 +259,16 @@ impl<T: Serialize + DeserializeOwned> List<T> {
             order.sort_by(|&a, &b| compare(&values[a], &values[b]));
             order
         })
+    }
+
+    /// Sorts the values by what `key` says of each. As [`sort`](List::sort).
+    /// Python: `l.sort(key=key)`.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](List::get).
+    pub fn sort_by_key<K: Ord>(&self, mut key: impl FnMut(&T) -> K) -> Result<(), Error> {
+        self.sort_by(|a, b| key(a).cmp(&key(b)))
     }
 
     /// Takes out what `keep` does not want. As [`sort`](List::sort), `keep` is called here.

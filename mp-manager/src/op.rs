@@ -43,9 +43,18 @@ pub(crate) enum TableOp {
     /// As `Extend`, for values that refer to nothing.
     Fill(Pairs),
     Clear,
+    /// Removes everything; answers what was there.
+    Drain,
     Keys,
     Values,
     Pairs,
+    /// All pairs, and the version of the whole.
+    Snapshot,
+    /// Removes these, if the whole is still at `version`. Answers whether it was.
+    Prune {
+        version: u64,
+        keys: Vec<Key>,
+    },
     Versioned(Key),
     /// Stores (or removes) if the version is still this; else answers what is there.
     Exchange {

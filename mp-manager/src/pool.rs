@@ -1,5 +1,6 @@
 //! `Pool`: workers that belong to the server.
 
+use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,7 @@ use crate::scope::{pack_plain, unpack_plain};
 ///
 /// It is for processes that share one pool: any of them hands in calls, and any that is given the
 /// result waits for it. A process that has a pool for itself takes `mp_pool::Pool`, which has
-/// much more (timeouts, retries, lazy iteration), and is a step shorter.
+/// much more (time limits, retries, callbacks, results in any order), and is a step shorter.
 ///
 /// Only processes of the server's family can use it: a function is named to others by where it
 /// lies in the program, sealed with the family's key. Arguments and results hold no proxies and
@@ -124,6 +125,37 @@ impl Pool {
         self.submit(function, items?)
     }
 
+    /// Calls `function` with each of `items`, and gives the results out in their order. At most
+    /// 64 items are ahead of the results that have been asked for.
+    ///
+    /// Python: `pool.imap(function, items)`.
+    ///
+    /// # Blocking
+    ///
+    /// The iterator waits as [`apply`](Pool::apply) does, for one result at a time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use mp_manager::{Error, Manager};
+    /// # fn main() -> Result<(), Error> {
+    /// # mp_process::init();
+    /// # let manager = Manager::start()?;
+    /// let pool = manager.pool(2)?;
+    /// let tenths = pool.imap(|x: u32| 10 / x, [5, 0, 2]).map(|result| result.ok());
+    /// assert_eq!(tenths.collect::<Vec<_>>(), [Some(2), None, Some(5)]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn imap<A, R, I>(&self, function: fn(A) -> R, items: I) -> PoolIter<A, R, I::IntoIter>
+    where
+        A: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+        I: IntoIterator<Item = A>,
+    {
+        PoolIter { pool: self.clone(), function, items: items.into_iter(), begun: VecDeque::new() }
+    }
+
     fn submit<A, R>(
         &self,
         function: fn(A) -> R,
@@ -145,6 +177,38 @@ impl Pool {
             }
             _ => Err(Error::unexpected()),
         }
+    }
+}
+
+/// How many items are on their way before their results are asked for.
+const AHEAD: usize = 64;
+
+/// What [`Pool::imap`] returns: the results one by one. At most 64 items are ahead of them.
+#[derive(Debug)]
+#[must_use = "nothing is called before a result is asked for"]
+pub struct PoolIter<A, R, I> {
+    pool: Pool,
+    function: fn(A) -> R,
+    items: I,
+    begun: VecDeque<Result<PoolResults<R>, Error>>,
+}
+
+impl<A, R, I> Iterator for PoolIter<A, R, I>
+where
+    A: Serialize + DeserializeOwned,
+    R: Serialize + DeserializeOwned,
+    I: Iterator<Item = A>,
+{
+    type Item = Result<R, Error>;
+
+    fn next(&mut self) -> Option<Result<R, Error>> {
+        while self.begun.len() < AHEAD
+            && let Some(item) = self.items.next()
+        {
+            self.begun.push_back(self.pool.map_async(self.function, [item]));
+        }
+        let results = self.begun.pop_front()?.and_then(|results| results.get());
+        Some(results.and_then(|mut results| results.pop().ok_or_else(Error::unexpected)))
     }
 }
 

@@ -210,6 +210,11 @@ pub(crate) enum Reply {
     Keys(Vec<Key>),
     Pair(Option<(Key, Blob)>),
     Pairs(Vec<(Key, Blob)>),
+    /// A table and the version that it is at.
+    Table {
+        version: u64,
+        pairs: Vec<(Key, Blob)>,
+    },
     /// A value and the version that it is at; 0 is the version of what is not there.
     Versioned {
         version: u64,
@@ -303,7 +308,9 @@ impl Reply {
             Reply::Values(values) | Reply::Snapshot { values, .. } => values.iter().for_each(add),
             Reply::MaybeValues(values) => values.iter().flatten().for_each(add),
             Reply::Pair(pair) => pair.iter().for_each(|(_, value)| add(value)),
-            Reply::Pairs(pairs) => pairs.iter().for_each(|(_, value)| add(value)),
+            Reply::Pairs(pairs) | Reply::Table { pairs, .. } => {
+                pairs.iter().for_each(|(_, value)| add(value))
+            }
             _ => {}
         }
         refs

@@ -172,6 +172,28 @@ impl<T: Serialize + DeserializeOwned> Set<T> {
         self.handle.unit(Op::Table(TableOp::Clear))
     }
 
+    /// Takes everything out, in one atomic step, and returns it.
+    ///
+    /// # Errors
+    ///
+    /// As [`to_vec`](Set::to_vec).
+    pub fn drain(&self) -> Result<Vec<T>, Error> {
+        match self.handle.call(Op::Table(TableOp::Drain))? {
+            Reply::Pairs(pairs) => pairs.iter().map(|(key, _)| unpack_plain(key)).collect(),
+            _ => Err(Error::unexpected()),
+        }
+    }
+
+    /// Takes out what `keep` does not want, in one atomic step; see
+    /// [`Dict::retain`](crate::Dict::retain).
+    ///
+    /// # Errors
+    ///
+    /// As [`to_vec`](Set::to_vec).
+    pub fn retain(&self, mut keep: impl FnMut(&T) -> bool) -> Result<(), Error> {
+        table::retain(&self.handle, |value, ()| keep(value))
+    }
+
     /// Copies of all values as they are at one moment, in the order of insertion.
     ///
     /// # Errors

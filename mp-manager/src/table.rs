@@ -6,7 +6,7 @@ use crate::Error;
 use crate::handle::Handle;
 use crate::op::{Op, TableOp};
 use crate::protocol::{Blob, Key, Reply};
-use crate::scope::unpack_plain;
+use crate::scope::{unpack_all, unpack_plain};
 
 /// Changes what is at `key` in one atomic step, and returns what is there then: tries again until
 /// nobody has changed it meanwhile.
@@ -44,6 +44,37 @@ pub(crate) fn extend(
         }
     }
     Ok(added)
+}
+
+/// Takes out what `keep` does not want; again, until nobody has changed anything meanwhile.
+pub(crate) fn retain<K: DeserializeOwned, V: DeserializeOwned>(
+    handle: &Handle,
+    mut keep: impl FnMut(&K, &V) -> bool,
+) -> Result<(), Error> {
+    loop {
+        let Reply::Table { version, pairs: all } = handle.call(Op::Table(TableOp::Snapshot))?
+        else {
+            return Err(Error::unexpected());
+        };
+        let keys: Vec<Key> = all.iter().map(|(key, _)| key.clone()).collect();
+        let kept = pairs(handle, all)?.into_iter().map(|(key, value)| keep(&key, &value));
+        let keys = keys.into_iter().zip(kept).filter(|(_, kept)| !kept).map(|(key, _)| key);
+        let prune = TableOp::Prune { version, keys: keys.collect() };
+        if handle.flag(Op::Table(prune))? {
+            return Ok(());
+        }
+    }
+}
+
+/// The keys and values of a reply.
+pub(crate) fn pairs<K: DeserializeOwned, V: DeserializeOwned>(
+    handle: &Handle,
+    pairs: Vec<(Key, Blob)>,
+) -> Result<Vec<(K, V)>, Error> {
+    let (keys, values): (Vec<Key>, Vec<_>) = pairs.into_iter().unzip();
+    let values = unpack_all(handle.session(), &values)?;
+    let keys: Result<Vec<K>, Error> = keys.iter().map(|key| unpack_plain(key)).collect();
+    Ok(keys?.into_iter().zip(values).collect())
 }
 
 /// Copies of all keys.

@@ -16,7 +16,7 @@ pub(crate) struct Table {
     /// In the order of insertion. What was removed leaves a hole, until half of all are holes.
     slots: Vec<Option<Slot>>,
     places: HashMap<StoredKey, usize>,
-    /// Counts stores: no version is ever given twice, so 0 can mean "nothing".
+    /// Counts changes: no version is ever given twice, so 0 can mean "nothing".
     clock: u64,
 }
 
@@ -91,11 +91,20 @@ impl Table {
             TableOp::Values => {
                 Reply::Values(self.iter().map(|slot| slot.value.to_blob()).collect())
             }
-            TableOp::Pairs => Reply::Pairs(
-                self.iter()
-                    .map(|slot| (ByteBuf::from(slot.key.as_slice()), slot.value.to_blob()))
-                    .collect(),
-            ),
+            TableOp::Pairs => Reply::Pairs(self.pairs()),
+            TableOp::Drain => {
+                let pairs = self.pairs();
+                self.clear(out);
+                Reply::Pairs(pairs)
+            }
+            TableOp::Snapshot => Reply::Table { version: self.clock, pairs: self.pairs() },
+            TableOp::Prune { version, .. } if version != self.clock => Reply::Flag(false),
+            TableOp::Prune { keys, .. } => {
+                for key in keys {
+                    self.remove(&key, out);
+                }
+                Reply::Flag(true)
+            }
             TableOp::Versioned(key) => self.versioned(&key),
             TableOp::Exchange { key, version, value } => {
                 let found = self.slot(&key).map_or(0, |slot| slot.version);
@@ -114,6 +123,7 @@ impl Table {
     /// Forgets everything, and frees what the values refer to.
     pub(crate) fn clear(&mut self, out: &mut Outbox) {
         self.places.clear();
+        self.clock += 1;
         for slot in std::mem::take(&mut self.slots).into_iter().flatten() {
             out.free(slot.value.refs());
         }
@@ -121,6 +131,11 @@ impl Table {
 
     fn iter(&self) -> impl DoubleEndedIterator<Item = &Slot> {
         self.slots.iter().flatten()
+    }
+
+    fn pairs(&self) -> Vec<(Key, Blob)> {
+        let pair = |slot: &Slot| (ByteBuf::from(slot.key.as_slice()), slot.value.to_blob());
+        self.iter().map(pair).collect()
     }
 
     fn slot(&self, key: &[u8]) -> Option<&Slot> {
@@ -162,6 +177,7 @@ impl Table {
 
     fn remove(&mut self, key: &[u8], out: &mut Outbox) -> Option<StoredValue> {
         let place = self.places.remove(key)?;
+        self.clock += 1;
         let slot = self.slots.get_mut(place)?.take()?;
         out.free(slot.value.refs());
         while let Some(None) = self.slots.last() {

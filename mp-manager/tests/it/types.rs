@@ -67,3 +67,35 @@ fn a_proxy_is_no_key_and_no_file() {
     let dict = manager().dict::<mp_manager::List<u8>, u8>().unwrap();
     assert!(matches!(dict.set(&list, &1), Err(Error::Proxy(_))));
 }
+
+#[test]
+fn what_std_has_too() {
+    let dict = manager().dict::<u8, u8>().unwrap();
+    dict.extend((0..10).map(|n| (n, n * n))).unwrap();
+    dict.retain(|key, value| key % 2 == 0 && *value < 50).unwrap();
+    assert_eq!(dict.keys().unwrap(), [0, 2, 4, 6]);
+    assert_eq!(dict.drain().unwrap(), [(0, 0), (2, 4), (4, 16), (6, 36)]);
+    assert!(dict.is_empty().unwrap() && dict.drain().unwrap().is_empty());
+
+    let set = manager().set::<u8>().unwrap();
+    set.extend(&[1_u8, 2, 3]).unwrap();
+    set.retain(|n| *n != 2).unwrap();
+    assert_eq!(set.drain().unwrap(), [1, 3]);
+
+    let list = manager().list_of(["ccc", "a", "bb"].map(String::from)).unwrap();
+    list.sort_by_key(String::len).unwrap();
+    assert_eq!(list.drain(1..).unwrap(), ["bb", "ccc"]);
+    assert_eq!(list.to_vec().unwrap(), ["a"]);
+}
+
+#[test]
+fn retain_goes_with_the_changes_of_others() {
+    let dict = manager().dict::<u32, u32>().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| (0..300).for_each(|n| assert!(!dict.set(&n, &n).unwrap())));
+        scope.spawn(|| (0..20).for_each(|_| dict.retain(|key, _| key % 3 > 0).unwrap()));
+    });
+    dict.retain(|key, _| key % 3 > 0).unwrap();
+    let expected: Vec<u32> = (0..300).filter(|n| n % 3 > 0).collect();
+    assert_eq!(dict.keys().unwrap(), expected);
+}

@@ -205,6 +205,13 @@ fn pool() {
     let manager = Manager::start().unwrap();
     let pool = manager.pool(2).unwrap();
     assert_eq!(pool.map(|x: u64| x * x, 0..100).unwrap()[99], 9801);
+    let lazily: Result<Vec<u64>, Error> = pool.imap(|x: u64| x * x, 0..200).collect();
+    assert_eq!(lazily.unwrap()[199], 199 * 199);
+    let mut taken = 0;
+    let mut some = pool.imap(|x: u64| x, (0..).inspect(|_| taken += 1));
+    assert_eq!(some.next().unwrap().unwrap(), 0);
+    drop(some);
+    assert!(taken <= 65, "{taken} were taken for one result");
     let results = pool.map_async(|x: u64| x + 1, 0..3).unwrap();
     // Whoever is given the results waits for them.
     let child = Process::new(fetch, results.clone()).start().unwrap();
