@@ -74,17 +74,31 @@ fn explore(model: impl Fn() + Sync + Send + 'static) {
     builder.check(model);
 }
 
+/// Lets two threads work on the ring, in every order; their maker only waits.
+fn both<A: 'static, B: 'static>(
+    ring: &Arc<Ring>,
+    one: impl FnOnce(&Ring) -> A + 'static,
+    other: impl FnOnce(&Ring) -> B + 'static,
+) -> (A, B) {
+    let (here, there) = (ring.clone(), ring.clone());
+    let one = thread::spawn(move || one(&here));
+    let other = thread::spawn(move || other(&there));
+    (one.join().unwrap(), other.join().unwrap())
+}
+
+fn rest(ring: &Ring) -> Vec<u64> {
+    std::iter::from_fn(|| get(ring)).collect()
+}
+
 #[test]
 fn records_arrive_whole_and_in_order() {
     explore(|| {
         // The first record begins in the last unit and ends in the first one.
         let ring = ring(u32::MAX);
-        let there = ring.clone();
-        let putter = thread::spawn(move || assert!(put(&there, 7) && put(&there, 8)));
-        let mut got: Vec<u64> = (0..2).filter_map(|_| get(&ring)).collect();
-        putter.join().unwrap();
-        got.extend(std::iter::from_fn(|| take(&ring, None)).map(|(value, _)| value));
-        assert_eq!(got, [7, 8]);
+        let early = |ring: &Ring| [get(ring), take(ring, None).map(|(value, _)| value)];
+        let (fit, early) = both(&ring, |ring| put(ring, 7) && put(ring, 8), early);
+        let all: Vec<u64> = early.into_iter().flatten().chain(rest(&ring)).collect();
+        assert_eq!((fit, all), (true, vec![7, 8]));
     });
 }
 
@@ -93,13 +107,10 @@ fn room_is_used_again_when_it_is_free() {
     explore(|| {
         let ring = ring(3);
         (1..=4).for_each(|value| assert!(put(&ring, value)));
-        let there = ring.clone();
-        let getter =
-            thread::spawn(move || (get(&there), take(&there, None).map(|(value, _)| value)));
-        let fit = put(&ring, 5);
-        assert_eq!(getter.join().unwrap(), (Some(1), Some(2)));
-        let rest: Vec<u64> = std::iter::from_fn(|| get(&ring)).collect();
-        assert_eq!(rest, if fit { vec![3, 4, 5] } else { vec![3, 4] });
+        let two = |ring: &Ring| (get(ring), take(ring, None).map(|(value, _)| value));
+        let (fit, got) = both(&ring, |ring| put(ring, 5), two);
+        assert_eq!(got, (Some(1), Some(2)));
+        assert_eq!(rest(&ring), if fit { vec![3, 4, 5] } else { vec![3, 4] });
     });
 }
 
@@ -107,16 +118,10 @@ fn room_is_used_again_when_it_is_free() {
 fn two_putters_never_write_over_each_other() {
     explore(|| {
         let ring = ring(6);
-        let putters = [7, 8].map(|value| {
-            let there = ring.clone();
-            thread::spawn(move || assert!(put(&there, value)))
-        });
-        let first = get(&ring);
-        putters.into_iter().for_each(|putter| putter.join().unwrap());
-        let mut all: Vec<u64> =
-            first.into_iter().chain(std::iter::from_fn(|| get(&ring))).collect();
+        let fit = both(&ring, |ring| put(ring, 7), |ring| put_all(ring, &[8]).is_ok());
+        let mut all = rest(&ring);
         all.sort_unstable();
-        assert_eq!(all, [7, 8]);
+        assert_eq!((fit, all), ((true, true), vec![7, 8]));
     });
 }
 
@@ -124,13 +129,11 @@ fn two_putters_never_write_over_each_other() {
 fn a_batch_is_there_all_at_once() {
     explore(|| {
         let ring = ring(5);
-        let there = ring.clone();
-        let putter = thread::spawn(move || put_all(&there, &[7, 8]).unwrap());
-        let len = ring.len();
+        let look = |ring: &Ring| (ring.len(), get(ring), get(ring));
+        let (_, (len, first, second)) = both(&ring, |ring| put_all(ring, &[7, 8]).unwrap(), look);
         assert!(len == 0 || len == 2, "{len}");
-        let got = (get(&ring), get(&ring));
+        let got = (first, second);
         assert!([(None, None), (None, Some(7)), (Some(7), Some(8))].contains(&got), "{got:?}");
-        putter.join().unwrap();
     });
 }
 
@@ -138,19 +141,26 @@ fn a_batch_is_there_all_at_once() {
 fn what_was_put_before_the_end_is_got() {
     explore(|| {
         let ring = ring(7);
-        let there = ring.clone();
-        let putter = thread::spawn(move || put_all(&there, &[7]).is_ok());
-        ring.close();
-        let mut got = Vec::new();
-        loop {
-            got.extend(std::iter::from_fn(|| get(&ring)));
-            if ring.is_over(WAIT).unwrap() {
-                break;
+        let end = |ring: &Ring| {
+            ring.close();
+            let mut got = Vec::new();
+            loop {
+                got.extend(rest(ring));
+                if ring.is_over(WAIT).unwrap() {
+                    return got;
+                }
             }
-        }
-        let fit = putter.join().unwrap();
+        };
+        let (fit, got) = both(&ring, |ring| put_all(ring, &[7]).is_ok(), end);
         assert_eq!(got, if fit { vec![7] } else { vec![] });
     });
+}
+
+/// Leases the next record and ends the lease at once.
+fn lease_and_end(ring: &Ring) -> Option<u64> {
+    let (value, at) = take(ring, Some(Owner(1)))?;
+    ring.getting(WAIT).unwrap().acknowledge(Some(at), Owner(1)).unwrap();
+    Some(value)
 }
 
 #[test]
@@ -158,18 +168,20 @@ fn leases_end_in_any_order() {
     explore(|| {
         let ring = ring(6);
         put_all(&ring, &[7, 8]).unwrap();
-        let there = ring.clone();
-        let holder = thread::spawn(move || {
-            let (value, at) = take(&there, Some(Owner(1))).unwrap();
-            there.getting(WAIT).unwrap().acknowledge(Some(at), Owner(1)).unwrap();
-            value
-        });
-        // The other one, taken for good beside the lease.
-        let (mine, _) = take(&ring, None).unwrap();
-        let theirs = holder.join().unwrap();
-        assert_eq!(mine + theirs, 15);
+        let (theirs, mine) = both(&ring, lease_and_end, |ring| take(ring, None));
+        assert_eq!(theirs.unwrap() + mine.unwrap().0, 15);
         assert_eq!((ring.unfinished(), ring.len()), (0, 0));
         assert!(put(&ring, 9) && get(&ring) == Some(9), "and all the room is free");
+    });
+}
+
+#[test]
+fn a_lease_beside_a_put() {
+    explore(|| {
+        let ring = ring(6);
+        let (_, early) = both(&ring, |ring| assert!(put(ring, 7) && put(ring, 8)), lease_and_end);
+        let all: Vec<u64> = early.into_iter().chain(rest(&ring)).collect();
+        assert_eq!((all, ring.unfinished()), (vec![7, 8], 0));
     });
 }
 
@@ -178,13 +190,11 @@ fn what_is_given_back_is_delivered_again() {
     explore(|| {
         let ring = ring(7);
         put_all(&ring, &[7]).unwrap();
-        let there = ring.clone();
-        let holder = thread::spawn(move || {
-            let leased = take(&there, Some(Owner(1)));
-            leased.map(|(_, at)| there.getting(WAIT).unwrap().give_back(at, Owner(1)).unwrap())
-        });
-        let early = take(&ring, None);
-        let leased = holder.join().unwrap();
+        let back = |ring: &Ring| {
+            let leased = take(ring, Some(Owner(1)));
+            leased.map(|(_, at)| ring.getting(WAIT).unwrap().give_back(at, Owner(1)).unwrap())
+        };
+        let (leased, early) = both(&ring, back, |ring| take(ring, None));
         assert!(early.is_some() || leased.is_some());
         let late = take(&ring, None);
         assert_eq!(early.xor(late).unwrap().0, 7, "once, whoever came first");

@@ -114,19 +114,22 @@ fn deletes_itself() {
 }
 
 fn ending() {
+    let end = mp_sync::Event::new().unwrap();
     for method in METHODS {
         let daemon = || {
             std::thread::sleep(SOON);
             say("a daemon was waited for");
         };
-        let other = || {
+        let other = |end: mp_sync::Event| {
+            end.wait().unwrap();
             std::thread::sleep(Duration::from_millis(100));
             say("a child was waited for");
         };
         Process::call(daemon).daemon(true).method(method).start().unwrap();
-        Process::call(other).method(method).start().unwrap();
+        Process::new(other, end.clone()).method(method).start().unwrap();
     }
     say("end of main");
+    end.set();
 }
 
 fn normal_end() {
