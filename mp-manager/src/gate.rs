@@ -16,15 +16,7 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) fn open(address: &Address, key: Key, later: Later) -> Result<Gate, Error> {
-        let listener = match Listener::bind(address, Some(key.clone())) {
-            Err(mp_ipc::Error::AddressInUse(Address::Unix(path))) if is_deserted(address) => {
-                // Left by a server that was killed.
-                let _ = fs::remove_file(path);
-                Listener::bind(address, Some(key))
-            }
-            bound => bound,
-        };
-        let listener = Arc::new(listener?);
+        let listener = Arc::new(Listener::bind(address, Some(key))?);
         let accepting = listener.clone();
         thread::Builder::new()
             .name("mp-manager gate".to_owned())
@@ -66,10 +58,4 @@ fn accept_all(listener: &Listener, later: &Later) {
             Err(_) => return,
         }
     }
-}
-
-/// A socket file at which nobody listens.
-fn is_deserted(address: &Address) -> bool {
-    let refused = mp_ipc::connect_wire(address, None, None);
-    matches!(refused, Err(mp_ipc::Error::Os { errno, .. }) if errno == mp_sys::Errno::CONNREFUSED)
 }
