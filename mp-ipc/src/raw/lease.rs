@@ -224,6 +224,8 @@ impl Ring {
             }
             word.store(0, Ordering::Relaxed);
         }
+        // Who has died between its acknowledgement and this has left it to us.
+        getting.sweep()?;
         drop(getting);
         self.header.put.bell.ring(given_back);
         Ok(given_back)
