@@ -12,6 +12,16 @@ mod lane;
 #[path = "../../mp-pool/src/pool_end.rs"]
 mod pool_end;
 
+/// In place of the pool's own, which the lane gives out as its public face.
+mod sides {
+    pub struct Fate;
+    pub struct PoolSide;
+    pub struct Reply;
+    pub struct Ticket;
+    pub struct WorkerSide;
+    pub fn lane() {}
+}
+
 /// In place of the pool's own.
 #[derive(Debug)]
 pub struct Error;
