@@ -153,7 +153,7 @@ impl ByteQueue {
                 Ok(count) => {
                     done += count as usize;
                     start = ends[done - 1];
-                    ring.header.put.bell.ring(count);
+                    ring.ring_news(count);
                     continue;
                 }
                 Err(error) => break Err((done, error)),
@@ -208,7 +208,7 @@ impl ByteQueue {
         }
         drop(get);
         // The first one has rung by itself.
-        ring.header.get.bell.ring(parts.len() as u32 - 1);
+        ring.ring_room(parts.len() as u32 - 1);
         Ok(parts)
     }
 }

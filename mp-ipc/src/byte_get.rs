@@ -151,7 +151,7 @@ impl ByteQueue {
         let ring = self.ring();
         let was_last = was_leasing && !get.leasing;
         drop(get);
-        ring.header.get.bell.ring(1);
+        ring.ring_room(1);
         if was_last && ring.is_closed() {
             // Those who waited for what might come back.
             ring.header.put.bell.ring_all();
@@ -163,7 +163,7 @@ impl ByteQueue {
         let mut get = self.ring().getting(Patience::Until(None))?;
         get.give_back(at, owner)?;
         drop(get);
-        self.ring().header.put.bell.ring(1);
+        self.ring().ring_news(1);
         Ok(())
     }
 }

@@ -6,9 +6,9 @@ use crate::Error;
 use crate::byte_queue::{ByteQueue, Inner};
 use crate::raw::bell::Listener;
 use crate::raw::cursor::Cursor;
-use crate::raw::fast::SHORT;
 use crate::raw::putting::Putting;
 use crate::raw::ring::{HANDLES, Patience, Ring, SPILLED};
+use crate::raw::short::Short;
 use crate::raw::wait::{Waiter, Wake};
 
 /// Records up to this many units take any place that becomes free; a longer one looks at each.
@@ -23,12 +23,11 @@ impl ByteQueue {
         fds: &[OwnedFd],
         patience: Patience,
     ) -> Result<(), Error> {
-        if fds.is_empty() && bytes.len() <= SHORT {
-            let mut short = [0; SHORT];
-            short[..bytes.len()].copy_from_slice(bytes);
-            if self.ring().put_short(&short, bytes.len(), patience) {
-                return Ok(());
-            }
+        if fds.is_empty()
+            && let Some(short) = Short::of(bytes)
+            && self.ring().put_short(&short, patience)
+        {
+            return Ok(());
         }
         self.put_any(bytes, fds, patience)
     }
@@ -139,7 +138,7 @@ impl ByteQueue {
             }
             let count = put.commit();
             drop(put);
-            ring.header.put.bell.ring(count);
+            ring.ring_news(count);
             return Ok(Some(at));
         }
         drop(put);

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::budget::{Budget, Counted};
 use crate::explain::explain;
-use crate::raw::fast::SHORT;
+use crate::raw::short::{Short, Writer};
 
 /// What travels: bytes, and the descriptors that stand in them as numbers.
 ///
@@ -66,18 +66,12 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Message, Error> {
     Ok(Message { bytes, fds })
 }
 
-/// Writes `value` into `bytes` and says how long it is. `None` when it is too long or holds a
-/// handle or fails: then the long way finds out which.
+/// Writes `value` into `short`, which is empty. `false` when it is too long or holds a handle or
+/// fails: then the long way finds out which.
 #[inline]
-pub(crate) fn encode_short<T: Serialize + ?Sized>(
-    value: &T,
-    bytes: &mut [u8; SHORT],
-) -> Option<usize> {
+pub(crate) fn encode_short<T: Serialize + ?Sized>(value: &T, short: &mut Short) -> bool {
     // Outside of a message a handle cannot be written at all.
-    if !fd_table::is_idle() {
-        return None;
-    }
-    postcard::to_slice(value, bytes).ok().map(|bytes| bytes.len())
+    fd_table::is_idle() && postcard::serialize_with_flavor(value, Writer(short)).is_ok()
 }
 
 /// Gives `act` the bytes and the descriptors of `value`, out of memory that is used again.
@@ -86,9 +80,9 @@ pub(crate) fn with_encoded<T: Serialize + ?Sized, R>(
     value: &T,
     act: impl FnOnce(&[u8], &[OwnedFd]) -> Result<R, Error>,
 ) -> Result<R, Error> {
-    let mut short = [0; SHORT];
-    if let Some(len) = encode_short(value, &mut short) {
-        return act(&short[..len], &[]);
+    let mut short = Short::default();
+    if encode_short(value, &mut short) {
+        return act(short.bytes(), &[]);
     }
     with_scratch(|scratch| {
         let fds = encode_into(value, scratch)?;

@@ -11,9 +11,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::byte_get::Taken;
 use crate::byte_queue::BYTES;
 use crate::message::{decode_from, encode_short, with_encoded, with_scratch};
-use crate::raw::fast::SHORT;
 use crate::raw::owner::Owner;
 use crate::raw::ring::Patience;
+use crate::raw::short::Short;
 use crate::{ByteQueue, Error, PutError};
 
 /// A bounded queue between any number of producers and consumers, in any number of processes.
@@ -214,10 +214,8 @@ impl<T: Serialize> Queue<T> {
 
     #[inline]
     pub(crate) fn put_with(&self, value: T, patience: Patience) -> Result<(), PutError<T>> {
-        let mut short = [0; SHORT];
-        if let Some(len) = encode_short(&value, &mut short)
-            && self.bytes.ring().put_short(&short, len, patience)
-        {
+        let mut short = Short::default();
+        if encode_short(&value, &mut short) && self.bytes.ring().put_short(&short, patience) {
             return Ok(());
         }
         let put = with_encoded(&value, |bytes, fds| self.bytes.put_any(bytes, fds, patience));
@@ -285,9 +283,8 @@ impl<T: DeserializeOwned> Queue<T> {
 
     #[inline]
     fn get_with(&self, patience: Patience) -> Result<T, Error> {
-        let mut short = [0; SHORT];
-        if let Some(len) = self.bytes.ring().get_short(&mut short, patience) {
-            return decode_from(&short[..len], Vec::new());
+        if let Some(short) = self.bytes.ring().get_short(patience) {
+            return decode_from(short.bytes(), Vec::new());
         }
         self.take(None, patience).map(|(value, _)| value)
     }

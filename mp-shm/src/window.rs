@@ -178,6 +178,23 @@ impl Window {
         Ok(unsafe { &*place })
     }
 
+    /// Begins to fetch the cache line at `at` for a store to come. Where the processor knows no
+    /// such hint, and outside of the window, nothing happens.
+    #[inline]
+    pub fn prefetch_store(&self, at: usize) {
+        #[cfg(target_arch = "x86_64")]
+        if let Ok(place) = self.check(at, 1) {
+            // The intrinsic becomes a prefetch for reading unless the whole build demands more
+            // than the basic instruction set; this one is a no-op where it is not known.
+            // SAFETY: a hint, which changes neither memory nor registers.
+            unsafe {
+                std::arch::asm!("prefetchw [{}]", in(reg) place, options(nostack, preserves_flags));
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = at;
+    }
+
     /// A part of the window.
     pub(crate) fn part(&self, at: usize, len: usize) -> Result<Window, Error> {
         let start = self.check(at, len)?;

@@ -62,16 +62,18 @@ impl Bell {
     }
 
     /// Wakes `count` listeners, if there are any, for `count` things to do. The caller has just
-    /// released the lock under which it made them.
+    /// released the lock under which it made them. Says whether there were any.
     #[inline]
-    pub(crate) fn ring(&self, count: u32) {
+    pub(crate) fn ring(&self, count: u32) -> bool {
         // SeqCst: pairs with the fence in listen(). What was made before is seen by whoever
         // listens after; whoever listened before is seen here.
         fence_after_unlock();
         let word = self.word.load(Ordering::Relaxed);
-        if word & LISTENED != 0 {
+        let listened = word & LISTENED != 0;
+        if listened {
             self.ring_for(word, count);
         }
+        listened
     }
 
     #[cold]

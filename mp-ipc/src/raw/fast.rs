@@ -8,41 +8,40 @@
 use std::sync::atomic::Ordering;
 
 use super::cursor::Cursor;
-use super::ring::{Patience, Ring, Turn, UNIT};
-
-/// What is longer takes the long way.
-pub(crate) const SHORT: usize = 128;
+use super::ring::{Patience, Ring, Turn};
+use super::short::{SHORT, Short};
 
 impl Ring {
-    /// Puts the first `len` of `bytes`, and says whether that was possible.
+    /// Puts `payload`, and says whether that was possible.
     #[inline]
-    pub(crate) fn put_short(&self, bytes: &[u8; SHORT], len: usize, patience: Patience) -> bool {
-        let units = Ring::units_of(len);
+    pub(crate) fn put_short(&self, payload: &Short, patience: Patience) -> bool {
+        let units = Ring::units_of(payload.len());
         let side = &self.header.put;
         let Ok(turn) = Turn::take(&side.lock, patience) else { return false };
         let tail = Cursor::of(side.commit.load(Ordering::Relaxed));
-        if len > SHORT || self.is_closed() || !self.has_room_behind(tail, units) {
+        if self.is_closed() || !self.has_room_behind(tail, units) {
             return false;
         }
-        let mut written = self.store(tail.units, len as u64);
-        // Whole words: what is behind the record's end in the last one means nothing.
-        let words = bytes.as_chunks::<UNIT>().0.iter().zip(1..units);
-        for (word, at) in words {
-            written &= self.store(tail.units.wrapping_add(at), u64::from_ne_bytes(*word));
+        let mut written = self.store(tail.units, payload.len() as u64);
+        let mut unit = tail.units;
+        for word in payload.words() {
+            unit = unit.wrapping_add(1);
+            written &= self.store(unit, u64::from_ne_bytes(*word));
         }
         if !written {
             return false;
         }
+        self.expect_store(tail.units);
         // Release: pairs with the Acquire in Ring::tail().
         side.commit.store(tail.past(units).word(), Ordering::Release);
         drop(turn);
-        side.bell.ring(1);
+        self.ring_news(1);
         true
     }
 
-    /// Gets the next record into `bytes`, and says how long it is if that was possible.
+    /// Gets the next record, if that was possible.
     #[inline]
-    pub(crate) fn get_short(&self, bytes: &mut [u8; SHORT], patience: Patience) -> Option<usize> {
+    pub(crate) fn get_short(&self, patience: Patience) -> Option<Short> {
         let side = &self.header.get;
         let turn = Turn::take(&side.lock, patience).ok()?;
         if self.header.leasing.load(Ordering::Relaxed) != 0 {
@@ -60,15 +59,15 @@ impl Ring {
         if len > SHORT || units > full {
             return None;
         }
-        let mut unit = head.units;
-        for word in bytes[..len.next_multiple_of(UNIT)].as_chunks_mut::<UNIT>().0 {
+        let (mut payload, mut unit) = (Short::default(), head.units);
+        for word in payload.words_mut(len)? {
             unit = unit.wrapping_add(1);
             *word = self.load_word(unit)?.to_ne_bytes();
         }
         // Release: pairs with the Acquire in Ring::head().
         side.commit.store(head.past(units).word(), Ordering::Release);
         drop(turn);
-        side.bell.ring(1);
-        Some(len)
+        self.ring_room(1);
+        Some(payload)
     }
 }

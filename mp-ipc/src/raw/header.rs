@@ -2,6 +2,7 @@
 #![cfg_attr(not(loom), expect(unsafe_code, reason = "Place is a promise about layout"))]
 
 use super::bell::Bell;
+use super::wait::Seen;
 use crate::sys::{AtomicU32, AtomicU64, OWNERS, RawMutex};
 
 /// Where the ring begins: with the region's own 64 bytes before it, on a page of its own.
@@ -22,7 +23,10 @@ pub(crate) struct Header {
     pub(crate) closed: AtomicU32,
     /// What comes next, while records before it are leased. Written under the get lock.
     pub(crate) next: AtomicU64,
-    reserved2: [AtomicU64; 5],
+    /// Where the putters, and the getters, were last seen.
+    pub(crate) putters: Seen,
+    pub(crate) getters: Seen,
+    reserved2: [AtomicU64; 4],
     pub(crate) put: Side,
     pub(crate) get: Side,
     /// The processes that hold leases; 0 is a free place. Written under the get lock.

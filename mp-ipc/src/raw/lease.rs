@@ -227,7 +227,7 @@ impl Ring {
         // Who has died between its acknowledgement and this has left it to us.
         getting.sweep()?;
         drop(getting);
-        self.header.put.bell.ring(given_back);
+        self.ring_news(given_back);
         Ok(given_back)
     }
 

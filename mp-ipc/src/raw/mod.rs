@@ -23,5 +23,6 @@ pub(crate) mod owner;
 pub(crate) mod packets;
 pub(crate) mod putting;
 pub(crate) mod ring;
+pub(crate) mod short;
 pub(crate) mod spill;
 pub(crate) mod wait;

@@ -177,13 +177,31 @@ impl Ring {
     /// For a put that may have to wait for room.
     #[inline]
     pub(crate) fn room_waiter(&self, patience: Patience) -> Waiter<'_> {
-        Waiter::new(&self.header.get.bell, &self.room, patience)
+        let seen = (&self.header.putters, &self.header.getters);
+        Waiter::new(&self.header.get.bell, &self.room, seen, patience)
     }
 
     /// For a get that may have to wait for an item.
     #[inline]
     pub(crate) fn news_waiter(&self, patience: Patience) -> Waiter<'_> {
-        Waiter::new(&self.header.put.bell, &self.news, patience)
+        let seen = (&self.header.getters, &self.header.putters);
+        Waiter::new(&self.header.put.bell, &self.news, seen, patience)
+    }
+
+    /// Tells sleeping getters of `count` records, which the caller has just put.
+    #[inline]
+    pub(crate) fn ring_news(&self, count: u32) {
+        if self.header.put.bell.ring(count) {
+            self.header.putters.here();
+        }
+    }
+
+    /// Tells sleeping putters of the room of `count` records, which the caller has just got.
+    #[inline]
+    pub(crate) fn ring_room(&self, count: u32) {
+        if self.header.get.bell.ring(count) {
+            self.header.getters.here();
+        }
     }
 
     /// How many records of `units` fit.
@@ -264,6 +282,13 @@ impl Ring {
     #[inline]
     pub(crate) fn store(&self, unit: u32, word: u64) -> bool {
         self.data.store(self.offset(unit), word).is_ok()
+    }
+
+    /// Fetches the line two lines behind `unit`, which the other side has read last, so that a
+    /// put to come need not wait for it.
+    #[inline]
+    pub(crate) fn expect_store(&self, unit: u32) {
+        self.data.prefetch_store(self.offset(unit.wrapping_add(16)));
     }
 
     /// Copies `bytes` into the ring from `unit` on, around its end if need be.

@@ -1,8 +1,14 @@
-//! Waiting for the other side: a short spin where that can help, then sleep.
+//! Waiting for the other side: a spin where that can help, then sleep.
+//!
+//! A spin can help where the other side runs on another processor. How long it may take is a
+//! matter of credit: a sleep costs both sides some microseconds, so a spin of that length is
+//! free; a longer one is paid with an eighth of the time that the thread has slept or has been
+//! spared. So two sides of a dialogue meet awake, and a thread for which there is rarely anything
+//! to do spends its time asleep.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mp_sys::{Deadline, Errno};
 
@@ -19,21 +25,26 @@ pub(crate) const TRY: Duration = Duration::from_millis(10);
 /// The pause between two looks at a full socket.
 const NAP: Duration = Duration::from_millis(1);
 
-/// The longest spin before the first sleep.
-///
-/// Longer than it takes to wake a sleeper on another processor. If it were shorter, two sides of
-/// a dialogue that have once slept would never meet awake again.
-const SPIN: Duration = Duration::from_micros(10);
+/// The spin that every wait may begin with: it costs no more than the sleep that it may spare.
+const GLANCE: Duration = Duration::from_micros(6);
 
-/// After so many spins in vain a thread tries only at every so many waits.
-const VAIN: u32 = 8;
+/// The longest spin: longer than it takes to wake a sleeper on another processor. If it were
+/// shorter, two sides of a dialogue that have once slept would never meet awake again.
+const STARE: Duration = Duration::from_micros(100);
+
+/// What is not a glance is paid for: a thread may spin for this part of the time that it sleeps.
+const SHARE: u32 = 8;
+/// It can save up for a few long spins.
+const CREDIT_MAX: Duration = Duration::from_micros(400);
 
 /// How long a side lingers, once the other side has made something, so that there is more of it.
 const LULL: Duration = Duration::from_micros(4);
 /// So many things make a lull worth its time.
 const WORTH: u32 = 4;
-/// After a lull that was not worth it, so many waits go without.
+/// After a lull that was not worth it, so many waits go without; twice as many if the one before
+/// was not worth it either.
 const REST: u32 = 256;
+const REST_MAX: u32 = 1 << 16;
 
 /// Whether a side does well to linger.
 ///
@@ -44,6 +55,8 @@ const REST: u32 = 256;
 pub(crate) struct Lull {
     /// How many waits to go without.
     rest: AtomicU32,
+    /// How many waits the last one in vain has cost; 0 if it was worth it.
+    last: AtomicU32,
 }
 
 impl Lull {
@@ -60,9 +73,38 @@ impl Lull {
         while !until.has_passed() {
             std::hint::spin_loop();
         }
-        if made() < WORTH {
-            self.rest.store(REST, Ordering::Relaxed);
+        let rest = match made() {
+            WORTH.. => 0,
+            _ => (2 * self.last.load(Ordering::Relaxed)).clamp(REST, REST_MAX),
+        };
+        self.last.store(rest, Ordering::Relaxed);
+        self.rest.store(rest, Ordering::Relaxed);
+    }
+}
+
+/// Where one side of a queue was last seen, by those who then waited or woke: a processor's
+/// number and 1, or 0. A hint between processes: it decides only whether to spin.
+#[repr(transparent)]
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    cpu: AtomicU32,
+}
+
+impl Seen {
+    /// The calling thread is on this side.
+    pub(crate) fn here(&self) -> u32 {
+        let here = rustix::thread::sched_getcpu() as u32 + 1;
+        // A look first: mostly it is there already, and a store would take the line from others.
+        if self.cpu.load(Ordering::Relaxed) != here {
+            self.cpu.store(here, Ordering::Relaxed);
         }
+        here
+    }
+
+    /// Whether this side was on another processor than `here`.
+    fn is_elsewhere(&self, here: u32) -> bool {
+        let there = self.cpu.load(Ordering::Relaxed);
+        there != 0 && there != here
     }
 }
 
@@ -71,6 +113,9 @@ impl Lull {
 pub(crate) struct Waiter<'a> {
     bell: &'a Bell,
     lull: &'a Lull,
+    /// Where we are, and those for whom we wait.
+    us: &'a Seen,
+    them: &'a Seen,
     patience: Patience,
     slept: bool,
 }
@@ -88,8 +133,13 @@ pub(crate) enum Wake {
 
 impl<'a> Waiter<'a> {
     #[inline]
-    pub(crate) fn new(bell: &'a Bell, lull: &'a Lull, patience: Patience) -> Waiter<'a> {
-        Waiter { bell, lull, patience, slept: false }
+    pub(crate) fn new(
+        bell: &'a Bell,
+        lull: &'a Lull,
+        (us, them): (&'a Seen, &'a Seen),
+        patience: Patience,
+    ) -> Waiter<'a> {
+        Waiter { bell, lull, us, them, patience, slept: false }
     }
 
     /// Waits until `ready`, or until a tick or the deadline has passed. `made` says how many things
@@ -102,7 +152,9 @@ impl<'a> Waiter<'a> {
         made: impl Fn() -> u32,
     ) -> Result<Wake, Error> {
         let Patience::Until(deadline) = self.patience else { return Ok(Wake::Over) };
-        if !self.slept && spin(&ready) {
+        let here = self.us.here();
+        let can_help = !self.slept && (is_free() || self.them.is_elsewhere(here));
+        if can_help && spin(deadline, &ready) {
             self.lull.linger(made);
             return Ok(Wake::Look);
         }
@@ -111,7 +163,10 @@ impl<'a> Waiter<'a> {
         if ready() {
             return Ok(Wake::Look);
         }
-        match self.bell.sleep(heard, Some(Deadline::after(TICK).or_earlier(deadline))) {
+        let begin = Instant::now();
+        let woken = self.bell.sleep(heard, Some(Deadline::after(TICK).or_earlier(deadline)));
+        earn(begin.elapsed());
+        match woken {
             Ok(()) => Ok(Wake::Look),
             Err(Errno::TIMEDOUT) if !deadline.is_some_and(Deadline::has_passed) => Ok(Wake::Tick),
             // The last look: what came with the deadline is not too late.
@@ -136,40 +191,45 @@ impl<'a> Waiter<'a> {
     }
 }
 
-/// Spins until `ready`, for a few microseconds at most, and only if another processor can make it
-/// so. Says whether it is.
-fn spin(ready: impl Fn() -> bool) -> bool {
-    thread_local! {
-        /// Spins in vain since the last one that was not.
-        static IN_VAIN: Cell<u32> = const { Cell::new(0) };
-    }
-    if !may_spin() {
-        return false;
-    }
-    let vain = IN_VAIN.get();
-    IN_VAIN.set(vain.wrapping_add(1));
-    if vain >= VAIN && !vain.is_multiple_of(VAIN) {
-        return false;
-    }
-    let mut until = None;
-    loop {
+thread_local! {
+    /// How long this thread may spin.
+    static CREDIT: Cell<Duration> = const { Cell::new(CREDIT_MAX) };
+}
+
+/// Spins until `ready`, and says whether it is: for a glance, or longer if the thread has the
+/// credit for it, and never past the deadline.
+fn spin(deadline: Option<Deadline>, ready: impl Fn() -> bool) -> bool {
+    let credit = CREDIT.get();
+    let longest = if credit >= STARE { STARE } else { GLANCE };
+    let longest = deadline.map_or(longest, |deadline| longest.min(deadline.remaining()));
+    let (mut begin, mut spent) = (None, Duration::ZERO);
+    while spent <= longest {
         for _ in 0..8 {
             if ready() {
-                IN_VAIN.set(0);
+                // A sleep spared is as good as one slept.
+                if spent <= GLANCE {
+                    earn(GLANCE);
+                }
                 return true;
             }
             std::hint::spin_loop();
         }
-        let until = *until.get_or_insert_with(|| Deadline::after(SPIN));
-        if until.has_passed() {
-            return false;
+        spent = begin.get_or_insert_with(Instant::now).elapsed();
+        if spent > GLANCE {
+            CREDIT.set(credit.saturating_sub(spent));
         }
     }
+    false
 }
 
-/// Whether this thread may run on more than one processor. Asked anew from time to time, since
-/// the answer can change.
-fn may_spin() -> bool {
+/// Sleeping earns the right to spin.
+fn earn(slept: Duration) {
+    CREDIT.set(CREDIT_MAX.min(CREDIT.get() + slept / SHARE));
+}
+
+/// Whether this thread may run on more than one processor, so that nobody must wait for its own.
+/// Asked anew from time to time, since the answer can change.
+fn is_free() -> bool {
     thread_local! {
         static ASKED: Cell<(u8, bool)> = const { Cell::new((0, false)) };
     }
