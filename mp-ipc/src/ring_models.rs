@@ -10,9 +10,9 @@ use loom::thread;
 
 use crate::Error;
 use crate::raw::cursor::Cursor;
-use crate::raw::fast::SHORT;
 use crate::raw::owner::Owner;
 use crate::raw::ring::{Patience, Ring};
+use crate::raw::short::Short;
 
 const WAIT: Patience = Patience::Until(None);
 
@@ -29,16 +29,11 @@ fn ring(at: u32) -> Arc<Ring> {
 
 /// Puts a record of two units; `false` if there is no room.
 fn put(ring: &Ring, value: u64) -> bool {
-    let mut bytes = [0; SHORT];
-    bytes[..8].copy_from_slice(&value.to_ne_bytes());
-    ring.put_short(&bytes, 8, WAIT)
+    ring.put_short(&Short::of(&value.to_ne_bytes()).unwrap(), WAIT)
 }
 
 fn get(ring: &Ring) -> Option<u64> {
-    let mut bytes = [0; SHORT];
-    let len = ring.get_short(&mut bytes, WAIT)?;
-    assert_eq!(len, 8);
-    Some(u64::from_ne_bytes(*bytes.first_chunk().unwrap()))
+    Some(u64::from_ne_bytes(ring.get_short(WAIT)?.bytes().try_into().unwrap()))
 }
 
 /// As `put`, the long way: all of `values` with one commit.
