@@ -115,12 +115,11 @@ impl Task {
 
     /// Whether `value`, which [`call`](Task::call) returned, is the `Err` of a `Result`.
     pub(crate) fn is_err(&self, value: &Message) -> bool {
-        (self.entry.returns_result)() && value.bytes.first() == Some(&1)
+        (self.entry.returns_result)() && is_err(value)
     }
 
     /// As `is_err`, for a call that was made without a task.
     pub(crate) fn is_err_of<R>(result: &Result<Message, TaskError>) -> bool {
-        let is_err = |value: &Message| value.bytes.first() == Some(&1);
         returns_result::<R>() && result.as_ref().is_ok_and(is_err)
     }
 
@@ -133,8 +132,7 @@ impl Task {
         let entry = Place::of(std::ptr::from_ref(self.entry).addr())?;
         let function = Place::of(self.function as usize)?;
         let types = (self.entry.types)();
-        let seal = FnId::seal_of(&entry, &function, types);
-        Ok(FnId { entry, function, types, seal })
+        Ok(FnId { seal: FnId::seal_of(&entry, &function, types), entry, function, types })
     }
 }
 
@@ -149,8 +147,8 @@ impl fmt::Debug for Task {
 /// Ids made by the same process for the same function and types are equal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct FnId {
-    entry: Place,
-    function: Place,
+    pub(crate) entry: Place,
+    pub(crate) function: Place,
     types: u64,
     seal: [u8; 16],
 }
@@ -165,10 +163,9 @@ impl FnId {
         if self.seal != FnId::seal_of(&self.entry, &self.function, self.types) {
             return Err(FunctionError::Foreign);
         }
-        let size = size_of::<Entry>();
         let address = self.entry.find(|object, address| {
             let segment = object.segment_of(address)?;
-            let fits = address.checked_add(size)? <= segment.range.end;
+            let fits = address.checked_add(size_of::<Entry>())? <= segment.range.end;
             (fits && address.is_multiple_of(align_of::<Entry>())).then_some(address)
         })?;
         // The magic bytes stand at the beginning.
@@ -195,11 +192,6 @@ impl FnId {
         // the sender had a function of this shape at this offset.
         let function = unsafe { std::mem::transmute::<*const (), fn()>(function) };
         Ok(Task { entry, function })
-    }
-
-    /// Whether nothing must be loaded to resolve it.
-    pub(crate) fn is_loaded(&self) -> bool {
-        self.entry.is_loaded() && self.function.is_loaded()
     }
 
     fn seal_of(entry: &Place, function: &Place, types: u64) -> [u8; 16] {
@@ -325,6 +317,10 @@ fn types_with<A, R>() -> u64 {
 
 fn types_without<R>() -> u64 {
     type_hash::<fn() -> R>().rotate_left(21) ^ type_hash::<R>()
+}
+
+fn is_err(value: &Message) -> bool {
+    value.bytes.first() == Some(&1)
 }
 
 fn returns_result<R>() -> bool {

@@ -92,7 +92,8 @@ impl Known {
             return Some(*task);
         }
         // Loading a library is for the child: it may start threads.
-        let task = if id.is_loaded() { id.resolve().ok()? } else { return None };
+        let is_loaded = id.entry.is_loaded() && id.function.is_loaded();
+        let task = is_loaded.then(|| id.resolve().ok())??;
         if self.list.len() == Known::MOST {
             self.list.pop_front();
         }

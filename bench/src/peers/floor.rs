@@ -1,12 +1,14 @@
 //! The physical floor: what the kernel and the C library do when nothing is added.
 
-use std::io::{Read, Write};
+use std::io::{IoSlice, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use mp_shm::{Kind, Placed, Region};
-use mp_sys::futex;
+use mp_sys::poll::{Interest, wait_for};
+use mp_sys::{futex, pidfd, socket};
 
 use crate::process::{Pin, child, pair, per_op, pin_to, reap};
 
@@ -180,7 +182,27 @@ pub fn fork_wait() -> Result<f64, String> {
     Ok(per_op(300, || (0..300).for_each(|_| reap(child(|| {})))))
 }
 
-/// The same from a process that has touched 1 GiB.
+/// The least that hands a value back and waits for a certain process: a socket pair, a pidfd, one
+/// message.
+pub fn fork_by_hand() -> Result<f64, String> {
+    let one = || -> Result<(), mp_sys::Errno> {
+        let (ours, theirs) = socket::packet_pair()?;
+        let value = [IoSlice::new(&[0; 16])];
+        let pid = child(|| {
+            let _ = socket::send(&theirs, &value, &[], socket::SendFlags::DONTWAIT);
+        });
+        drop(theirs);
+        let process = pidfd::open(pid)?;
+        wait_for(process.as_fd(), Interest::Readable, None)?;
+        pidfd::try_reap(&process)?;
+        socket::recv_bytes(&ours, &mut [0; 16], socket::RecvFlags::DONTWAIT).map(|_| ())
+    };
+    let mut result = Ok(());
+    let time = per_op(300, || (0..300).for_each(|_| result = result.and_then(|()| one())));
+    result.map(|()| time).map_err(|errno| errno.to_string())
+}
+
+/// [`fork_wait`] from a process that has touched 1 GiB.
 pub fn fork_wait_1gib() -> Result<f64, String> {
     let heap = touched_gib();
     let time = per_op(10, || (0..10).for_each(|_| reap(child(|| {}))));

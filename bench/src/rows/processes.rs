@@ -14,6 +14,7 @@ pub const ROWS: &[Row] = &[
         ours: fork,
         peers: &[
             goal("fork-waitpid", 1.2, floor::fork_wait),
+            record("fork-by-hand", floor::fork_by_hand),
             record("python-fork", python::start_fork),
         ],
     },
