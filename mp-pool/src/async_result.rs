@@ -94,7 +94,7 @@ impl<T> AsyncResult<T> {
     }
 
     fn get_until(&self, deadline: Option<Deadline>) -> Result<T, Error> {
-        if self.pool.wait(&self.batch, Mail::is_complete, deadline) {
+        if self.pool.wait(&self.batch, Mail::is_complete, deadline, None) {
             self.take()
         } else {
             Err(Error::TimedOut)
@@ -116,12 +116,12 @@ impl<T> AsyncResult<T> {
     ///
     /// Python: `AsyncResult.wait()`.
     pub fn wait(&self) {
-        self.pool.wait(&self.batch, Mail::is_complete, None);
+        self.pool.wait(&self.batch, Mail::is_complete, None, None);
     }
 
     /// As [`wait`](AsyncResult::wait), but no longer than `timeout`; `false` if it is not over.
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
-        self.pool.wait(&self.batch, Mail::is_complete, Some(Deadline::after(timeout)))
+        self.pool.wait(&self.batch, Mail::is_complete, Some(Deadline::after(timeout)), None)
     }
 
     /// Whether the call is over, well or badly.

@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | `AWAKE` | is at work and will look at every lane before it sleeps | does nothing |
 //! | `AT_WORD` | a caller sleeps on the word | takes the word to `AWAKE` and wakes it |
+//! | `PATIENT` | a caller sleeps on the word, for a short time | as above, if it has reached its lane's mark or is about to sleep |
 //! | `AT_WIRE` | the collector sleeps in `poll` | takes the word to `AWAKE`, sends a byte |
 //!
 //! The sleeper sets the word, then looks at the lanes, then sleeps; the worker commits, then looks
@@ -22,6 +23,7 @@ use crate::Error;
 const AWAKE: u32 = 0;
 const AT_WORD: u32 = 1;
 const AT_WIRE: u32 = 2;
+const PATIENT: u32 = 3;
 
 /// The layout's version, in place of an element's hash.
 const LAYOUT: u64 = 1;
@@ -52,9 +54,28 @@ impl Bell {
     /// Wakes the pool if it sleeps. What was committed before is seen.
     #[inline]
     pub(crate) fn ring(&self) {
+        self.ring_if(|_| true);
+    }
+
+    /// As `ring`, but lets a patient caller sleep unless `it_is_time`.
+    #[inline]
+    pub(crate) fn ring_patiently(&self, it_is_time: impl Fn() -> bool) {
+        self.ring_if(|word| word != PATIENT || it_is_time());
+    }
+
+    /// Wakes a patient caller: its worker is about to sleep.
+    #[inline]
+    pub(crate) fn ring_last(&self) {
+        self.ring_if(|word| word == PATIENT);
+    }
+
+    #[inline]
+    fn ring_if(&self, wanted: impl Fn(u32) -> bool) {
         // SeqCst: pairs with the fence in `Ear::arm`.
         fence(Ordering::SeqCst);
-        if self.word.load(Ordering::Relaxed) != AWAKE {
+        // Acquire: pairs with the Release in `Ear::arm`: the marks that were set before.
+        let word = self.word.load(Ordering::Acquire);
+        if word != AWAKE && wanted(word) {
             self.wake();
         }
     }
@@ -62,7 +83,7 @@ impl Bell {
     #[cold]
     fn wake(&self) {
         match self.word.swap(AWAKE, Ordering::SeqCst) {
-            AT_WORD => {
+            AT_WORD | PATIENT => {
                 futex::wake(&self.word, u32::MAX);
             }
             AT_WIRE => self.knock(),
@@ -99,22 +120,31 @@ impl Ear {
         self.arm(AT_WORD);
     }
 
+    /// As `arm_word`, for one that wants to hear of each worker only at its mark.
+    pub(crate) fn arm_patiently(&self) {
+        self.arm(PATIENT);
+    }
+
     /// Announces that the collector will sleep in `poll`. Look at the lanes before it does.
     pub(crate) fn arm_wire(&self) {
         self.arm(AT_WIRE);
     }
 
     fn arm(&self, state: u32) {
-        self.word.store(state, Ordering::Relaxed);
-        // SeqCst: pairs with the fence in `Bell::ring`: either its load sees the word, or our
+        self.word.store(state, Ordering::Release);
+        // SeqCst: pairs with the fence in `Bell::ring_if`: either its load sees the word, or our
         // look at the lanes sees what it committed.
         fence(Ordering::SeqCst);
     }
 
-    /// Sleeps until the bell rings or the deadline passes, after [`Ear::arm_word`].
+    /// Sleeps until the bell rings or the deadline passes, after one of the two ways to arm the
+    /// word.
     pub(crate) fn sleep(&self, deadline: Option<Deadline>) {
-        // Both outcomes mean the same to the caller: look.
-        let _ = futex::wait(&self.word, AT_WORD, deadline);
+        let state = self.word.load(Ordering::Relaxed);
+        if state != AWAKE {
+            // Both outcomes mean the same to the caller: look.
+            let _ = futex::wait(&self.word, state, deadline);
+        }
     }
 
     /// The descriptor that the collector polls.

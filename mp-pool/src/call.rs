@@ -139,7 +139,7 @@ impl Call {
 const CHUNKS_PER_WORKER: usize = 16;
 
 /// How many chunks `imap` has on their way, for each worker.
-const WINDOW_PER_WORKER: usize = 32;
+const WINDOW_PER_WORKER: usize = 64;
 
 /// Items that are being encoded. Those that cannot be are left out, and so cut the chunk in runs
 /// of neighbours.

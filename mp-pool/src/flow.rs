@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -16,6 +17,9 @@ const CHUNKS_AHEAD: usize = 6;
 
 /// What part of a worker's ring an automatic chunk fills.
 const PART_OF_RING: usize = 8;
+
+/// How much later results may come for coming many at once.
+pub(crate) const PATIENCE: Duration = Duration::from_micros(200);
 
 /// The input of a call on its way to the workers, and the pieces that come back.
 pub(crate) struct Flow<I: Iterator> {
@@ -193,7 +197,7 @@ where
         if flow.is_over() {
             break;
         }
-        pool.wait(&flow.batch, Mail::has_pieces, None);
+        pool.wait(&flow.batch, Mail::has_pieces, None, Some(PATIENCE));
         let (pieces, mut returned) = (flow.arrived(), 0);
         flow.in_order(pieces, |piece| {
             returned += u64::from(piece.count);

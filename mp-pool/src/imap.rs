@@ -13,12 +13,15 @@ use serde::de::DeserializeOwned;
 use crate::async_result::results;
 use crate::batch::{Batch, Mail, Piece};
 use crate::call::Call;
-use crate::flow::Flow;
+use crate::flow::{Flow, PATIENCE};
 use crate::inner::Inner;
 use crate::{Error, TaskError};
 
 /// How many nanoseconds of work make a trip to a worker worth while.
 const WORTH_A_TRIP: u64 = 20_000;
+
+/// A task of fewer nanoseconds is quick.
+const QUICK: u64 = 50_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
@@ -43,6 +46,8 @@ pub struct Imap<I: Iterator, R> {
     order: Order,
     /// Whether chunks follow the time that items take.
     adapts: bool,
+    /// Whether tasks take so little time that results may as well come together.
+    is_quick: bool,
     /// Results that can be returned.
     ready: VecDeque<Result<R, TaskError>>,
 }
@@ -75,7 +80,7 @@ where
         let batch = Batch::new(call.hook.clone());
         let mut flow = Flow::new(pool, call, batch, function, input);
         flow.refill();
-        Imap { flow, order, adapts, ready: VecDeque::new() }
+        Imap { flow, order, adapts, is_quick: false, ready: VecDeque::new() }
     }
 
     /// As `next`, but waits no longer than `timeout`.
@@ -108,7 +113,8 @@ where
             if self.flow.is_over() {
                 return Ok(None);
             }
-            if !self.flow.pool.wait(&self.flow.batch, Mail::has_pieces, deadline) {
+            let patience = self.is_quick.then_some(PATIENCE);
+            if !self.flow.pool.wait(&self.flow.batch, Mail::has_pieces, deadline, patience) {
                 return Err(TimedOut);
             }
             self.take_in();
@@ -118,10 +124,11 @@ where
     /// Takes in the pieces that have come.
     fn take_in(&mut self) {
         let pieces = self.flow.arrived();
-        if self.adapts
-            && let Some(piece) = pieces.last()
-        {
-            self.adapt(piece.nanos / u64::from(piece.count.max(1)));
+        if let Some(piece) = pieces.last() {
+            self.is_quick = piece.nanos < QUICK;
+            if self.adapts {
+                self.adapt(piece.nanos / u64::from(piece.count.max(1)));
+            }
         }
         let ready = &mut self.ready;
         let each = |piece: &Piece| results(piece, |result| ready.push_back(result));

@@ -121,11 +121,15 @@ impl Inner {
     /// Whoever waits first answers the bell for everybody: so a result goes from the worker
     /// straight to the thread that waits for it. The others are told by that one, or by the
     /// collector.
+    ///
+    /// A caller with `patience` would rather have many results at once than each as it comes, and
+    /// waits so long for that while its workers have something to do.
     pub(crate) fn wait(
         &self,
         batch: &Batch,
         wanted: impl Fn(&Mail) -> bool,
         deadline: Option<Deadline>,
+        mut patience: Option<Duration>,
     ) -> bool {
         if batch.look(|mail| wanted(mail)) {
             return true;
@@ -146,10 +150,19 @@ impl Inner {
             if deadline.is_some_and(Deadline::has_passed) {
                 break false;
             }
-            self.ear.arm_word();
+            let mut until = deadline;
+            match patience.take() {
+                Some(patience) if self.followers.load(Ordering::SeqCst) == 0 => {
+                    self.core.lock().mark();
+                    let enough = Deadline::after(patience);
+                    until = Some(deadline.map_or(enough, |deadline| deadline.min(enough)));
+                    self.ear.arm_patiently();
+                }
+                _ => self.ear.arm_word(),
+            }
             // A result may also come from the collector, which has seen a worker die.
             if !self.has_news() && !batch.look(|mail| wanted(mail)) {
-                self.ear.sleep(deadline);
+                self.ear.sleep(until);
             }
         };
         // SeqCst: pairs with `collect`: either we see that the bell must not rest, or the collector

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //!    0  worker's line   task_head, reply_tail, draft, since, state, met
-//!   64  pool's line     task_tail, reply_head, stop
+//!   64  pool's line     task_tail, reply_head, stop, mark
 //!  128  sleepers        worker (a futex), room (a flag), retire (a flag)
 //!  192  claims          one word for each queued task, a ring of CLAIMS
 //! 1216  task ring       capacity bytes
@@ -63,6 +63,8 @@ pub(crate) mod of_pool {
     pub(crate) const REPLY_HEAD: usize = 1;
     /// The task that is asked to stop.
     pub(crate) const STOP: usize = 2;
+    /// How many claim words the worker has passed when a patient caller wants to hear from it.
+    pub(crate) const MARK: usize = 3;
 }
 
 /// Words on which the two wake each other.

@@ -70,6 +70,14 @@ impl PoolEnd {
         fence(Ordering::SeqCst);
     }
 
+    /// Has a patient caller woken when all but `left` of what is queued has been begun, and the last
+    /// of that replied to.
+    pub(crate) fn mark(&self, left: usize) {
+        let mark = self.queued.saturating_sub(left as u64);
+        // Released by `Ear::arm`.
+        self.lane.pool[of_pool::MARK].store(mark, Ordering::Relaxed);
+    }
+
     /// Whether the worker has made room since [`want_room`](PoolEnd::want_room).
     pub(crate) fn made_room(&self) -> bool {
         self.lane.sleepers[sleepers::ROOM].load(Ordering::Acquire) == 0

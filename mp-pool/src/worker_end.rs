@@ -59,7 +59,7 @@ impl WorkerEnd {
                 if self.lane.sleepers[sleepers::RETIRE].load(Ordering::Acquire) != 0 {
                     return None;
                 }
-                self.sleep();
+                self.sleep(|| self.is_wanted());
                 continue;
             };
             if !frame.has(Frame::FIRST) {
@@ -91,15 +91,24 @@ impl WorkerEnd {
             || self.lane.sleepers[sleepers::RETIRE].load(Ordering::Acquire) != 0
     }
 
-    fn sleep(&self) {
+    /// Sleeps until the pool wakes this worker, unless what it waits for `has_come`.
+    fn sleep(&self, has_come: impl Fn() -> bool) {
         let word = &self.lane.sleepers[sleepers::WORKER];
         word.store(1, Ordering::Relaxed);
         // SeqCst: pairs with the fence in `PoolEnd::wake`.
         fence(Ordering::SeqCst);
-        if !self.is_wanted() {
+        if !has_come() {
+            self.bell.ring_last();
             let _ = futex::wait(word, 1, None);
         }
         word.store(0, Ordering::Relaxed);
+    }
+
+    /// Tells the pool of a reply.
+    #[inline]
+    fn ring(&self) {
+        let mark = &self.lane.pool[of_pool::MARK];
+        self.bell.ring_patiently(|| self.met >= mark.load(Ordering::Relaxed));
     }
 
     fn peek(&self) -> Option<Frame> {
@@ -128,22 +137,11 @@ impl WorkerEnd {
             frame = loop {
                 match self.peek() {
                     Some(frame) => break frame,
-                    None => self.sleep_for_more(),
+                    // One that is to retire waits for the rest all the same.
+                    None => self.sleep(|| self.peek().is_some()),
                 }
             };
         }
-    }
-
-    /// As `sleep`, but a worker that is to retire waits for the rest all the same.
-    fn sleep_for_more(&self) {
-        let word = &self.lane.sleepers[sleepers::WORKER];
-        word.store(1, Ordering::Relaxed);
-        // SeqCst: pairs with the fence in `PoolEnd::wake`.
-        fence(Ordering::SeqCst);
-        if self.lane.pool[of_pool::TASK_TAIL].load(Ordering::Acquire) == self.head {
-            let _ = futex::wait(word, 1, None);
-        }
-        word.store(0, Ordering::Relaxed);
     }
 
     fn skip(&mut self, frame: Frame) {
@@ -339,7 +337,7 @@ impl Reply<'_> {
         self.end.tail = self.begin + Frame::span(len) as u64;
         // Release: the commit; pairs with the Acquire in `PoolEnd::next_reply`.
         self.end.lane.worker[of_worker::REPLY_TAIL].store(self.end.tail, Ordering::Release);
-        self.end.bell.ring();
+        self.end.ring();
         self.first = 0;
         self.begin = self.end.tail;
         self.at = self.begin + Frame::HEAD as u64;
@@ -348,25 +346,19 @@ impl Reply<'_> {
 
     /// Learns how much room there is, no more than makes a good frame.
     fn look_for_room(&mut self) {
+        self.limit = self.room();
+    }
+
+    fn room(&self) -> u64 {
         let ring = self.end.lane.replies.capacity() as u64;
         // Acquire: pairs with the Release in `PoolEnd::next_reply`.
         let head = self.end.lane.pool[of_pool::REPLY_HEAD].load(Ordering::Acquire);
-        self.limit = (head + ring).min(self.begin + ring / 4);
+        (head + ring).min(self.begin + ring / 4)
     }
 
     /// Waits until the pool has read something.
     fn wait_for_room(&mut self) {
-        let word = &self.end.lane.sleepers[sleepers::WORKER];
-        word.store(1, Ordering::Relaxed);
-        // SeqCst: pairs with the fence in `PoolEnd::wake`.
-        fence(Ordering::SeqCst);
-        let before = self.limit;
+        self.end.sleep(|| self.room() != self.limit);
         self.look_for_room();
-        if self.limit == before {
-            let word = &self.end.lane.sleepers[sleepers::WORKER];
-            let _ = futex::wait(word, 1, None);
-            self.look_for_room();
-        }
-        self.end.lane.sleepers[sleepers::WORKER].store(0, Ordering::Relaxed);
     }
 }
