@@ -14,6 +14,7 @@ use std::fmt;
 use serde::de::{self, DeserializeSeed, Deserializer, Visitor};
 
 use crate::Error;
+use crate::bytes::Bytes;
 
 /// So many elements of a message may take no bytes.
 pub(crate) const FREE: usize = 1 << 16;
@@ -137,12 +138,17 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Counted<'_, D> {
         deserialize_any deserialize_bool deserialize_char deserialize_str deserialize_string
         deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128
         deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128
-        deserialize_f32 deserialize_f64 deserialize_bytes deserialize_byte_buf deserialize_unit
+        deserialize_f32 deserialize_f64 deserialize_bytes deserialize_unit
         deserialize_identifier deserialize_ignored_any
     }
 
     fn is_human_readable(&self) -> bool {
         self.inner.is_human_readable()
+    }
+
+    #[inline]
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.inner.deserialize_byte_buf(Bytes(visitor))
     }
 
     #[inline]

@@ -9,6 +9,7 @@ mod budget;
 mod byte_get;
 mod byte_put;
 mod byte_queue;
+mod bytes;
 mod connect;
 mod connection;
 mod error;

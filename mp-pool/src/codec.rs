@@ -11,6 +11,7 @@ use std::any::{Any, TypeId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use mp_sys::memory::prefer_huge_pages;
 use postcard::ser_flavors::Flavor;
 
 /// A block of numbers.
@@ -157,6 +158,8 @@ impl Flavor for Onto<'_> {
 
     #[inline]
     fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.reserve(bytes.len());
+        prefer_huge_pages(&mut self.0.spare_capacity_mut()[..bytes.len()]);
         self.0.extend_from_slice(bytes);
         Ok(())
     }

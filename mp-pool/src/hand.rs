@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use mp_ipc::Fd;
 use mp_process::{Child, ExitStatus, Process, StartMethod};
+use mp_sys::sched::set_affinity;
 use mp_sys::socket;
 
 use crate::Error;
@@ -56,7 +57,7 @@ impl Hand {
             init: settings.init.as_ref().map(Init::share).transpose()?,
         };
         let hand = match settings.backend {
-            Backend::Threads => start_thread(index, setup)?,
+            Backend::Threads => start_thread(index, settings.cpus_of(index), setup)?,
             // The pool's own thread rules out a second generation of plain copies.
             Backend::Processes(Some(StartMethod::Fork)) if !first => {
                 start_process(settings, None, index, setup)?
@@ -121,10 +122,14 @@ fn start_process(
     process.start().map(Hand::Process).map_err(Error::Start)
 }
 
-fn start_thread(index: usize, setup: Setup) -> Result<Hand, Error> {
+fn start_thread(index: usize, cpus: Vec<usize>, setup: Setup) -> Result<Hand, Error> {
     let (ours, theirs) = socket::stream_pair().map_err(Error::os("making a worker's socket"))?;
     let body = move || {
         let _until_the_end = theirs;
+        if !cpus.is_empty() {
+            // As with a process: CPUs that are not there pin it nowhere.
+            let _ = set_affinity(&cpus);
+        }
         worker::work(setup, || false);
     };
     let thread = std::thread::Builder::new().name(format!("mp-pool worker {index}")).spawn(body);

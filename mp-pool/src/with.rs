@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mp_sys::fd_table;
+use mp_sys::memory::prefer_huge_pages;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -153,7 +154,9 @@ impl<'p> With<'p> {
         R: Serialize + DeserializeOwned + 'static,
     {
         let items = items.into_iter();
-        let mut values = Ok(Vec::with_capacity(items.size_hint().0));
+        let mut values = Vec::with_capacity(items.size_hint().0);
+        prefer_huge_pages(values.spare_capacity_mut());
+        let mut values = Ok(values);
         flow::run(self.pool, &self.call, function, items, |piece| {
             if let Ok(so_far) = &mut values
                 && let Err(error) = append_all(piece, so_far)

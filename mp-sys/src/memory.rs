@@ -3,9 +3,15 @@
 //! `fallocate(2)` on a memfd knows no limit: it takes page after page until the out-of-memory
 //! killer ends somebody, maybe somebody else. So large requests are compared with what there is
 //! first. The answer can be overtaken by another process that asks at the same moment.
+//!
+//! And `madvise(2)`: large stretches of fresh memory are mostly the cost of a fault for each page.
+#![expect(unsafe_code, reason = "madvise takes an address")]
 
 use std::fs::read_to_string;
+use std::mem::MaybeUninit;
 use std::path::Path;
+
+use rustix::mm::{Advice, madvise};
 
 use crate::Errno;
 
@@ -35,6 +41,33 @@ pub fn available() -> u64 {
 /// [`Errno::NOMEM`] if there is less [available].
 pub fn check(size: u64) -> Result<(), Errno> {
     if size < LARGE || size <= available() { Ok(()) } else { Err(Errno::NOMEM) }
+}
+
+/// From this size on, memory that is about to be filled is worth a system call.
+const HUGE: usize = 4 << 20;
+
+/// `madvise(MADV_HUGEPAGE)`: asks for huge pages where a value is about to be written, if that is
+/// 4 MiB or more. A hint: where there are no huge pages, nothing happens.
+///
+/// # Examples
+///
+/// ```
+/// let mut copy: Vec<u8> = Vec::with_capacity(8 << 20);
+/// mp_sys::memory::prefer_huge_pages(copy.spare_capacity_mut());
+/// copy.resize(8 << 20, 1);
+/// ```
+pub fn prefer_huge_pages<T>(room: &mut [MaybeUninit<T>]) {
+    const PAGE: usize = 4096;
+    if size_of_val(room) < HUGE {
+        return;
+    }
+    let range = room.as_mut_ptr_range();
+    let skipped = range.start.addr().wrapping_neg() % PAGE;
+    let start = range.start.cast::<u8>().wrapping_add(skipped);
+    let len = (size_of_val(room) - skipped) / PAGE * PAGE;
+    // SAFETY: whole pages within memory that is borrowed for writing; the advice changes how they
+    // are backed, never what they hold (madvise(2)).
+    let _ = unsafe { madvise(start.cast(), len, Advice::LinuxHugepage) };
 }
 
 fn machine() -> Option<u64> {

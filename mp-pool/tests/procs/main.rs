@@ -3,6 +3,7 @@
 
 mod calls;
 mod deaths;
+mod edges;
 mod lane;
 mod life;
 mod model;
@@ -91,7 +92,8 @@ fn main() {
     let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
     let mut trials = Vec::new();
     for kind in [Kind::Fork, Kind::Spawn, Kind::ForkServer, Kind::Threads] {
-        let everywhere = calls::CASES.iter().chain(life::CASES).chain(model::CASES);
+        let everywhere =
+            calls::CASES.iter().chain(life::CASES).chain(edges::CASES).chain(model::CASES);
         let in_processes = deaths::CASES.iter().filter(|_| kind != Kind::Threads);
         let once = whole::CASES.iter().chain(lane::CASES).filter(|_| kind == Kind::ForkServer);
         for (name, case) in everywhere.chain(in_processes).chain(once) {
