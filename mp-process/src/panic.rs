@@ -42,8 +42,8 @@ thread_local! {
 
 /// Calls `f`, and returns its panic as a value. What the panic hook prints is printed as ever.
 ///
-/// The first call in a process, or its first start by fork, puts a hook in front of the one that is installed, which notes the
-/// location and, where enabled, the backtrace.
+/// The first call in a process, or its first start by fork, puts a hook in front of the one that is
+/// installed, which notes the location and, where enabled, the backtrace.
 ///
 /// # Errors
 ///
