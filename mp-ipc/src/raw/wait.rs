@@ -163,9 +163,12 @@ impl<'a> Waiter<'a> {
         if ready() {
             return Ok(Wake::Look);
         }
-        let begin = Instant::now();
+        // Where spinning cannot help, nothing needs to be earned.
+        let begin = can_help.then(Instant::now);
         let woken = self.bell.sleep(heard, Some(Deadline::after(TICK).or_earlier(deadline)));
-        earn(begin.elapsed());
+        if let Some(begin) = begin {
+            earn(begin.elapsed());
+        }
         match woken {
             Ok(()) => Ok(Wake::Look),
             Err(Errno::TIMEDOUT) if !deadline.is_some_and(Deadline::has_passed) => Ok(Wake::Tick),

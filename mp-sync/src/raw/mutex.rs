@@ -374,9 +374,16 @@ impl RawMutex {
 
     #[cold]
     unsafe fn fallback_lock(&self, deadline: Option<Deadline>) -> Result<Acquired, Error> {
-        // SAFETY: the caller's contract is the same.
-        let held = unsafe { self.place().lock(deadline) };
-        held.map(|held| self.fallback_acquired(held)).map_err(Error::os("pthread_mutex_lock"))
+        loop {
+            // The C library's mutex loses a wake whose receiver is killed: hence the ticks.
+            let tick = Deadline::after(super::TICK).or_earlier(deadline);
+            // SAFETY: the caller's contract is the same.
+            match unsafe { self.place().lock(Some(tick)) } {
+                Ok(held) => return Ok(self.fallback_acquired(held)),
+                Err(Errno::TIMEDOUT) if !deadline.is_some_and(Deadline::has_passed) => {}
+                Err(errno) => return Err(Error::os("pthread_mutex_lock")(errno)),
+            }
+        }
     }
 
     #[cold]
