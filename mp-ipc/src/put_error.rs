@@ -6,7 +6,8 @@ use crate::Error;
 
 /// A value that could not be put, and why.
 ///
-/// It becomes an [`Error`] where the value is of no interest, as with `?`.
+/// It becomes an [`Error`] where the value is of no interest, as with `?`. Queues whose errors are
+/// others name theirs as `E`.
 ///
 /// # Examples
 ///
@@ -23,23 +24,27 @@ use crate::Error;
 /// ```
 #[derive(thiserror::Error)]
 #[error("{error}")]
-pub struct PutError<V> {
+pub struct PutError<V, E = Error>
+where
+    E: std::error::Error + 'static,
+{
     value: V,
     #[source]
-    error: Error,
+    error: E,
 }
 
-impl<V> PutError<V> {
-    pub(crate) fn new(value: V, error: Error) -> PutError<V> {
+impl<V, E: std::error::Error + 'static> PutError<V, E> {
+    /// `value` could not be put because of `error`.
+    pub fn new(value: V, error: E) -> PutError<V, E> {
         PutError { value, error }
     }
 
-    pub(crate) fn map<W>(self, other: impl FnOnce(V) -> W) -> PutError<W> {
+    pub(crate) fn map<W>(self, other: impl FnOnce(V) -> W) -> PutError<W, E> {
         PutError { value: other(self.value), error: self.error }
     }
 
     /// Why.
-    pub fn error(&self) -> &Error {
+    pub fn error(&self) -> &E {
         &self.error
     }
 
@@ -49,12 +54,12 @@ impl<V> PutError<V> {
     }
 
     /// Both.
-    pub fn into_parts(self) -> (V, Error) {
+    pub fn into_parts(self) -> (V, E) {
         (self.value, self.error)
     }
 }
 
-impl<V> fmt::Debug for PutError<V> {
+impl<V, E: std::error::Error + 'static> fmt::Debug for PutError<V, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("PutError").field(&self.error).finish()
     }

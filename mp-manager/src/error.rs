@@ -1,5 +1,3 @@
-use std::fmt;
-
 use mp_sys::{Errno, fd_table};
 
 use crate::protocol::Failure;
@@ -212,43 +210,10 @@ pub enum CallError<E> {
 }
 
 /// What could not be put into a queue, and why.
-#[derive(thiserror::Error)]
-#[error("{error}")]
-pub struct PutError<V> {
-    value: V,
-    #[source]
-    error: Error,
-}
-
-impl<V> PutError<V> {
-    pub(crate) fn new(value: V, error: Error) -> PutError<V> {
-        PutError { value, error }
-    }
-
-    /// Why.
-    pub fn error(&self) -> &Error {
-        &self.error
-    }
-
-    /// The value.
-    pub fn into_value(self) -> V {
-        self.value
-    }
-
-    /// Both.
-    pub fn into_parts(self) -> (V, Error) {
-        (self.value, self.error)
-    }
-}
-
-impl<V> fmt::Debug for PutError<V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("PutError").field(&self.error).finish()
-    }
-}
+pub type PutError<V> = mp_ipc::PutError<V, Error>;
 
 impl<V> From<PutError<V>> for Error {
     fn from(failed: PutError<V>) -> Error {
-        failed.error
+        failed.into_parts().1
     }
 }
