@@ -7,7 +7,8 @@
 //!
 //! The operation is recorded once, and then run at its own speed to the instruction where it is
 //! to be stopped (`route`). A run that does not come by there, because an address or a hash
-//! differs, is repeated in single steps.
+//! differs, is repeated. What never comes by there has changed its way for good (the heap has, for
+//! one): then it is recorded anew.
 //!
 //! A system call is one instruction. Where it sleeps, the harness kills the sleeper too, and then
 //! (in another round) has the scene wake it and goes on.
@@ -73,6 +74,9 @@ pub enum Choice {
 /// What a sample tries at the least, however slow the machine.
 pub const SAMPLE_MIN: usize = 3;
 
+/// After so many runs that went another way, the way is recorded anew.
+const WAYS: usize = 3;
+
 /// What was found.
 #[derive(Debug, Default)]
 pub struct Report {
@@ -80,7 +84,9 @@ pub struct Report {
     pub tried: usize,
     /// At how many the operation slept in a system call.
     pub asleep: usize,
-    /// How many were come to in single steps, since the run went another way.
+    /// How often the way was recorded anew, since the runs went another.
+    pub recorded: usize,
+    /// How many were come to in single steps, since the runs went another way even then.
     pub stepped: usize,
     /// How many complaints came so late that somebody must have waited.
     pub blocked: usize,
@@ -117,10 +123,7 @@ impl Recording {
         let scene = build();
         Traced::start(scene.as_ref()).finish();
         scene.check(true)?;
-        let scene = build();
-        let route = Traced::start(scene.as_ref()).record();
-        scene.check(true)?;
-        Ok(Recording { build, route })
+        Ok(Recording { build, route: record(build)? })
     }
 
     /// How many instructions the operation has.
@@ -135,12 +138,17 @@ impl Recording {
     ///
     /// If the operation does not come to an end though it is woken.
     #[must_use]
-    pub fn run(&self, fate: Fate, choice: Choice) -> Report {
-        let (mut report, end) = (Report::default(), self.instructions());
+    pub fn run(&mut self, fate: Fate, choice: Choice) -> Report {
+        let mut report = Report::default();
         match choice {
             Choice::Part { part, of } => {
-                let ks = (part..=end).step_by(of).filter(|&k| self.route.is_worth_a_try(k));
-                ks.for_each(|k| self.attempt(fate, k, &mut report));
+                let mut k = part;
+                while k <= self.instructions() {
+                    if self.route.is_worth_a_try(k) {
+                        self.attempt(fate, k, &mut report);
+                    }
+                    k += of;
+                }
             }
             Choice::Sample(budget, seed) => {
                 let over = Deadline::after(budget);
@@ -150,22 +158,34 @@ impl Recording {
                     random ^= random << 13;
                     random ^= random >> 7;
                     random ^= random << 17;
-                    self.attempt(fate, random as usize % (end + 1), &mut report);
+                    let k = random as usize % (self.instructions() + 1);
+                    self.attempt(fate, k, &mut report);
                 }
             }
         }
         report
     }
 
-    fn attempt(&self, fate: Fate, k: usize, report: &mut Report) {
+    fn attempt(&mut self, fate: Fate, k: usize, report: &mut Report) {
         let mut scene = (self.build)();
         let mut child = Traced::start(scene.as_ref());
-        if !child.follow(&self.route, k) {
+        let mut ways = 0;
+        while !child.follow(&self.route, k) {
             drop(child);
-            report.stepped += 1;
+            ways += 1;
+            if ways == WAYS
+                && let Ok(route) = record(self.build)
+            {
+                report.recorded += 1;
+                self.route = route;
+            }
             scene = (self.build)();
             child = Traced::start(scene.as_ref());
-            child.step(k);
+            if ways > WAYS || k > self.instructions() {
+                report.stepped += 1;
+                child.step(k);
+                break;
+            }
         }
         report.tried += 1;
         report.asleep += usize::from(child.asleep);
@@ -191,4 +211,11 @@ impl Recording {
             report.complaints.push((k, complaint));
         }
     }
+}
+
+/// Steps through the operation when nobody disturbs it.
+fn record(build: fn() -> Box<dyn Scene>) -> Result<Route, String> {
+    let scene = build();
+    let route = Traced::start(scene.as_ref()).record();
+    scene.check(true).map(|()| route)
 }

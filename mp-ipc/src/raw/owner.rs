@@ -1,6 +1,8 @@
 //! Who holds a lease: a process, named so that no later process is mistaken for it.
 
 use std::cell::Cell;
+use std::fs::File;
+use std::io::Read;
 use std::os::fd::AsFd;
 
 use mp_sys::poll::{Interest, wait_for};
@@ -58,10 +60,12 @@ impl Owner {
 
 /// Field 22 of `/proc/PID/stat`. The second, the program's name, may hold blanks and parentheses.
 fn started(pid: u32) -> Option<u64> {
-    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let name_end = stat.iter().rposition(|&byte| byte == b')')?;
-    let fields = std::str::from_utf8(stat.get(name_end + 2..)?).ok()?;
-    fields.split(' ').nth(19)?.parse().ok()
+    // The name has 64 bytes at the most, a field 20 digits.
+    let mut stat = [0; 640];
+    let read = File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut stat).ok()?;
+    let name_end = stat[..read].iter().rposition(|&byte| byte == b')')?;
+    let field = stat[..read].get(name_end + 2..)?.split(|&byte| byte == b' ').nth(19)?;
+    std::str::from_utf8(field).ok()?.parse().ok()
 }
 
 #[cfg(test)]

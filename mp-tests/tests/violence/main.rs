@@ -41,18 +41,18 @@ impl Operation {
 
     /// Tries it with both fates, and prints a line for each. A control must be found broken.
     fn disturb(&self, choice: Choice) -> Result<(), String> {
-        let recording = Recording::new(self.build)?;
+        let mut recording = Recording::new(self.build)?;
         for fate in [Fate::Death, Fate::Pause] {
             if self.control.is_some_and(|control| control != fate) {
                 continue;
             }
             let start = Instant::now();
-            let Report { tried, asleep, stepped, blocked, complaints } =
+            let Report { tried, asleep, recorded, stepped, blocked, complaints } =
                 recording.run(fate, choice);
             let (instructions, broken) = (recording.instructions(), complaints.len() - blocked);
             println!(
-                "{} | {fate:?} | {instructions} | {tried} | {asleep} | {stepped} | {blocked} | \
-                 {broken} | {:.1}",
+                "{} | {fate:?} | {instructions} | {tried} | {asleep} | {recorded} | {stepped} | \
+                 {blocked} | {broken} | {:.1}",
                 self.name,
                 start.elapsed().as_secs_f32(),
             );
@@ -83,7 +83,10 @@ fn main() -> ExitCode {
         memory::OPERATIONS,
         controls::OPERATIONS,
     ];
-    println!("operation | fate | instructions | tried | asleep | stepped | blocked | broken | s");
+    println!(
+        "operation | fate | instructions | tried | asleep | recorded anew | stepped | blocked | \
+         broken | s"
+    );
     let (mut passed, mut failed, start) = (0, 0, Instant::now());
     for operation in operations.concat().iter().filter(|one| one.name.contains(&filter)) {
         // The controls are short, and go wrong at a few places only.

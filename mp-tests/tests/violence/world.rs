@@ -10,7 +10,7 @@ use mp_tests::step::Scene;
 /// A survivor that waits longer than this is blocked.
 pub(crate) const SOON: Duration = Duration::from_secs(2);
 /// The deadline of a call that is expected to pass it.
-pub(crate) const BRIEFLY: Duration = Duration::from_millis(3);
+pub(crate) const BRIEFLY: Duration = Duration::from_millis(1);
 
 pub(crate) struct World<S> {
     pub(crate) state: S,
