@@ -9,6 +9,8 @@ use mp_sys::fork::{Fork, exit_now, fork};
 use mp_sys::trace::{self, Seen};
 use mp_sys::{Deadline, pidfd};
 
+use crate::traced::PATIENCE;
+
 /// Ends, by force if need be, when it is dropped.
 #[derive(Debug)]
 pub struct Bystander {
@@ -21,7 +23,7 @@ impl Bystander {
     ///
     /// # Panics
     ///
-    /// If it does neither within a second.
+    /// If it does neither within a minute.
     pub fn start(act: impl FnOnce()) -> Bystander {
         // SAFETY: as the harness, its callers have one thread, so the child may do whatever the
         // parent may.
@@ -31,7 +33,7 @@ impl Bystander {
                 exit_now(if result.is_ok() { 0 } else { 101 })
             }
             Fork::Parent(pid) => {
-                let end = Deadline::after(Duration::from_secs(1));
+                let end = Deadline::after(PATIENCE);
                 while !['S', 'Z'].contains(&state(pid)) {
                     assert!(!end.has_passed(), "a bystander does not sleep");
                     thread::yield_now();

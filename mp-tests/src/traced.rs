@@ -15,7 +15,7 @@ use crate::step::Scene;
 /// A child that sleeps for this long in one instruction is taken to sleep in a system call.
 const ASLEEP: Duration = Duration::from_millis(1);
 /// An operation that is not done after this long is stuck.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// The operation is woken after so many instructions, asleep or not.
 const WAKE_EVERY: usize = 20_000;
 /// What a system call returns whose time is over: `-ETIMEDOUT`.

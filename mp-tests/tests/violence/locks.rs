@@ -1,6 +1,12 @@
 //! Mutex, RwLock and ReentrantMutex.
 
-use mp_sync::{LockError, Mutex, ReentrantMutex, RwLock};
+use std::mem;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use mp_shm::Placed;
+use mp_sync::{Error, LockError, Mutex, ReentrantMutex, RwLock};
+use mp_tests::Bystander;
 
 use crate::Operation;
 use crate::world::{BRIEFLY, Contended, SOON, Waking, World, ensure, in_time};
@@ -25,6 +31,24 @@ pub(crate) const OPERATIONS: &[Operation] = &[
             |lock| drop(lock.lock()),
             |_| (),
             check,
+        )
+    }),
+    Operation::new("mutex: lock and unlock, its holder has died", || {
+        let lock = mutex();
+        drop(Bystander::start(|| {
+            let mut pair = lock.lock().unwrap();
+            pair[0] = 1;
+            mem::forget(pair);
+        }));
+        World::new(
+            (lock, Placed::zeroed().unwrap()),
+            |world| recover(world, SOON),
+            |(lock, told), finished| {
+                let told = told.load(Ordering::Relaxed);
+                ensure(told == 1 || !finished, || format!("told {told} times of one death"))?;
+                check(lock)
+            },
+            |world| in_time(BRIEFLY, || recover(world, BRIEFLY)),
         )
     }),
     Operation::new("reentrant mutex: lock twice and unlock twice", || {
@@ -132,6 +156,18 @@ fn look(lock: &Mutex<Pair>) -> Result<(), String> {
         }
         Err(LockError::OwnerDied(_)) => Err("a paused holder was taken for dead".to_owned()),
         Err(LockError::Failed(_)) => Ok(()),
+    }
+}
+
+/// Takes the lock, or not in time; who is told that its holder died mends it, and nobody else.
+fn recover((lock, told): &(Mutex<Pair>, Placed<AtomicU64>), patience: Duration) {
+    match lock.lock_timeout(patience) {
+        Ok(pair) => assert_eq!(pair[0], pair[1], "torn in silence"),
+        Err(LockError::OwnerDied(mut pair)) => {
+            told.fetch_add(1, Ordering::Relaxed);
+            *pair = [3, 3];
+        }
+        Err(LockError::Failed(error)) => assert_eq!(error, Error::TimedOut),
     }
 }
 

@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 
 mod controls;
+mod gets;
 mod lanes;
 mod locks;
 mod memory;
@@ -47,12 +48,12 @@ impl Operation {
                 continue;
             }
             let start = Instant::now();
-            let Report { tried, asleep, recorded, stepped, blocked, complaints } =
+            let Report { tried, asleep, recorded, stepped, late, blocked, complaints } =
                 recording.run(fate, choice);
             let (instructions, broken) = (recording.instructions(), complaints.len() - blocked);
             println!(
                 "{} | {fate:?} | {instructions} | {tried} | {asleep} | {recorded} | {stepped} | \
-                 {blocked} | {broken} | {:.1}",
+                 {late} | {blocked} | {broken} | {:.1}",
                 self.name,
                 start.elapsed().as_secs_f32(),
             );
@@ -79,13 +80,14 @@ fn main() -> ExitCode {
         locks::OPERATIONS,
         waits::OPERATIONS,
         queues::OPERATIONS,
+        gets::OPERATIONS,
         lanes::OPERATIONS,
         memory::OPERATIONS,
         controls::OPERATIONS,
     ];
     println!(
-        "operation | fate | instructions | tried | asleep | recorded anew | stepped | blocked | \
-         broken | s"
+        "operation | fate | instructions | tried | asleep | recorded anew | stepped | late | \
+         blocked | broken | s"
     );
     let (mut passed, mut failed, start) = (0, 0, Instant::now());
     for operation in operations.concat().iter().filter(|one| one.name.contains(&filter)) {

@@ -1,4 +1,4 @@
-//! Queue and JoinableQueue.
+//! Putting into a Queue and a JoinableQueue, and what wakes their sleepers.
 
 use std::fs::File;
 use std::io::Read;
@@ -11,9 +11,9 @@ use crate::Operation;
 use crate::world::{BRIEFLY, SOON, Waking, World, ensure, in_time, say};
 
 /// The ring of the small queues, in bytes: not a multiple of an item.
-const RING: usize = 4096;
+pub(crate) const RING: usize = 4096;
 /// What an [`item`] takes: a header, and four numbers of ten bytes each.
-const ITEM: usize = 48;
+pub(crate) const ITEM: usize = 48;
 
 pub(crate) const OPERATIONS: &[Operation] = &[
     Operation::new("queue: put, small", || {
@@ -95,34 +95,6 @@ pub(crate) const OPERATIONS: &[Operation] = &[
             paused: |queue| ensure(queue.len() <= 1, || "more than it holds".to_owned()),
         })
     }),
-    Operation::new("queue: get, small", || {
-        let queue = queue();
-        (1..=3).for_each(|nth| queue.put(item(nth)).unwrap());
-        World::new(
-            queue,
-            |queue| assert_eq!(queue.get().unwrap(), item(1)),
-            |queue, finished| {
-                let first = in_time(SOON, || queue.get_timeout(SOON))?.map_err(say("get"))?;
-                let expected = if finished || first == item(2) { item(2) } else { item(1) };
-                ensure(first == expected, || format!("got {first:?}"))?;
-                if first == item(1) {
-                    let second = queue.get_timeout(SOON).map_err(say("get"))?;
-                    ensure(second == item(2), || format!("after it {second:?}"))?;
-                }
-                check(queue, 3, 4, false)
-            },
-            look,
-        )
-    }),
-    Operation::new("queue: get, empty", || {
-        Box::new(World {
-            state: queue(),
-            act: |queue| assert_eq!(queue.get().unwrap(), item(1)),
-            wake: |queue| drop(queue.try_put(item(1))),
-            check: |queue, _| empty_and_check(queue),
-            paused: |queue| in_time(BRIEFLY, || queue.get_timeout(BRIEFLY)).map(drop),
-        })
-    }),
     Operation::new("queue: put_many, around the end of the ring", || {
         let queue = queue();
         for _ in 0..RING / ITEM - 2 {
@@ -141,69 +113,22 @@ pub(crate) const OPERATIONS: &[Operation] = &[
             look,
         )
     }),
-    Operation::new("queue: get_many", || {
-        let queue = queue();
-        queue.put_many((1..=4).map(item)).unwrap();
+    Operation::new("joinable queue: put", || {
         World::new(
-            queue,
-            |queue| assert_eq!(queue.get_many(3).unwrap(), [1, 2, 3].map(item)),
+            JoinableQueue::<Item>::new(8).unwrap(),
+            |queue| queue.put(item(1)).unwrap(),
             |queue, finished| {
-                // It takes one after the other; those that it has taken go with it.
-                let left = queue.len();
-                ensure((1..=4).contains(&left), || format!("{left} are left"))?;
-                ensure(left == 1 || !finished, || format!("{left} are left in the end"))?;
-                check(queue, 5 - left as u64, 4, true)
-            },
-            look,
-        )
-    }),
-    Operation::new("queue: get with a lease, and acknowledge", || {
-        let queue = queue();
-        (1..=2).for_each(|nth| queue.put(item(nth)).unwrap());
-        World::new(
-            queue,
-            |queue| assert_eq!(queue.get_lease().unwrap().ack().unwrap(), item(1)),
-            |queue, finished| {
-                // Acknowledged and gone, or there again, perhaps after what came behind it: never
-                // lost before, never twice after.
-                let mut left =
-                    queue.drain().collect::<Result<Vec<_>, _>>().map_err(say("drain"))?;
-                left.sort_unstable_by_key(|item| u64::MAX - item[0]);
-                let whole = left == [item(2)] || (left == [item(1), item(2)] && !finished);
-                ensure(whole, || format!("left: {left:?}"))?;
-                check(queue, 1, 0, false)
-            },
-            look,
-        )
-    }),
-    Operation::new("joinable queue: get and task_done", || {
-        let queue = JoinableQueue::<Item>::new(8).unwrap();
-        queue.put(item(1)).unwrap();
-        World::new(
-            queue,
-            |queue| {
-                queue.get().unwrap();
-                queue.task_done().unwrap();
-            },
-            |queue, finished| {
-                // What a dead consumer had is there again, so that somebody finishes it.
-                match in_time(BRIEFLY, || queue.get_timeout(BRIEFLY))? {
-                    Ok(again) => {
-                        ensure(!finished, || "done, and there again".to_owned())?;
-                        ensure(again == item(1), || format!("got {again:?}"))?;
-                        queue.task_done().map_err(say("task_done"))?;
-                    }
-                    Err(Error::TimedOut | Error::Empty) => {}
-                    Err(error) => return Err(format!("get: {error}")),
+                let put = queue.len();
+                ensure(put == 1 || (put == 0 && !finished), || format!("length {put}"))?;
+                if put == 1 {
+                    ensure(queue.unfinished() == 1, || "it does not count".to_owned())?;
+                    let got = queue.get_timeout(SOON).map_err(say("get"))?;
+                    ensure(got == item(1), || format!("got {got:?}"))?;
+                    queue.task_done().map_err(say("task_done"))?;
                 }
                 in_time(SOON, || queue.join_timeout(SOON))?.map_err(say("join"))
             },
-            |queue| match in_time(BRIEFLY, || queue.join_timeout(BRIEFLY))? {
-                Err(Error::ConsumerDied { .. }) => {
-                    Err("a paused consumer was taken for dead".to_owned())
-                }
-                _ => Ok(()),
-            },
+            |queue| ensure(queue.len() <= 1, || format!("length {}", queue.len())),
         )
     }),
     Operation::new("queue: put, another sleeps in get", || {
@@ -277,24 +202,29 @@ pub(crate) const OPERATIONS: &[Operation] = &[
 ];
 
 /// Numbered, and torn if its words differ.
-type Item = [u64; 4];
+pub(crate) type Item = [u64; 4];
 
-fn item(nth: u64) -> Item {
+pub(crate) fn item(nth: u64) -> Item {
     [u64::MAX - nth; 4]
 }
 
 /// More than the ring of `queue` has room for.
-fn big(queue: &ByteQueue, byte: u8) -> Vec<u8> {
+pub(crate) fn big(queue: &ByteQueue, byte: u8) -> Vec<u8> {
     vec![byte; queue.capacity() + 1]
 }
 
-fn queue() -> Queue<Item> {
+pub(crate) fn queue() -> Queue<Item> {
     Queue::with_capacity(64, RING).unwrap()
 }
 
 /// The items from `first` on are there in order, the last one at least if `finished`; nothing is
 /// torn; and the queue still works.
-fn check(queue: &Queue<Item>, first: u64, last: u64, finished: bool) -> Result<(), String> {
+pub(crate) fn check(
+    queue: &Queue<Item>,
+    first: u64,
+    last: u64,
+    finished: bool,
+) -> Result<(), String> {
     let items: Vec<Item> = queue.drain().collect::<Result<_, _>>().map_err(say("drain"))?;
     let whole = items.iter().zip(first..).all(|(got, nth)| *got == item(nth));
     let complete = !finished || items.len() as u64 == last + 1 - first;
@@ -312,25 +242,25 @@ fn check(queue: &Queue<Item>, first: u64, last: u64, finished: bool) -> Result<(
 }
 
 /// Whatever is left, the queue still works.
-fn empty_and_check(queue: &Queue<Item>) -> Result<(), String> {
+pub(crate) fn empty_and_check(queue: &Queue<Item>) -> Result<(), String> {
     let _ = queue.drain().count();
     check(queue, 1, 0, false)
 }
 
 /// A consumer meets its deadline, and gets nothing that a paused one has. What it gets it gives
 /// back.
-fn look<T: Serialize + DeserializeOwned>(queue: &Queue<T>) -> Result<(), String> {
+pub(crate) fn look<T: Serialize + DeserializeOwned>(queue: &Queue<T>) -> Result<(), String> {
     ensure(queue.len() <= 64, || format!("length {}", queue.len()))?;
     let lease = in_time(BRIEFLY, || queue.get_lease_timeout(BRIEFLY))?;
     let taken = lease.is_ok_and(|lease| lease.is_redelivered());
     ensure(!taken, || "taken from a paused consumer".to_owned())
 }
 
-fn zeros() -> File {
+pub(crate) fn zeros() -> File {
     File::open("/dev/zero").unwrap()
 }
 
-fn check_zeros(fd: Fd) -> Result<(), String> {
+pub(crate) fn check_zeros(fd: Fd) -> Result<(), String> {
     let mut bytes = [1; 4];
     let mut file = File::from(fd.0);
     file.read_exact(&mut bytes).map_err(say("reading from the descriptor"))?;

@@ -1,10 +1,13 @@
 //! Semaphore, BoundedSemaphore, Condvar, Event and Barrier.
 
+use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mp_shm::Placed;
 use mp_sync::{Barrier, BoundedSemaphore, Condvar, Error, Event, LockError, Mutex, Semaphore};
+
+use mp_tests::Bystander;
 
 use crate::Operation;
 use crate::world::{BRIEFLY, Contended, SOON, Waking, World, ensure, in_time, say};
@@ -44,6 +47,16 @@ pub(crate) const OPERATIONS: &[Operation] = &[
             |semaphore| drop(semaphore.acquire().unwrap()),
             |_| (),
             |semaphore| check_permits(semaphore, 1),
+        )
+    }),
+    Operation::new("semaphore: acquire and release, its owner has died", || {
+        let semaphore = Semaphore::new(1).unwrap();
+        drop(Bystander::start(|| mem::forget(semaphore.acquire().unwrap())));
+        World::new(
+            semaphore,
+            |semaphore| drop(semaphore.acquire().unwrap()),
+            |semaphore, _| check_permits(semaphore, 1),
+            |semaphore| in_time(BRIEFLY, || semaphore.acquire_timeout(BRIEFLY)).map(drop),
         )
     }),
     Operation::new("bounded semaphore: acquire and release, free", || {
@@ -189,6 +202,19 @@ pub(crate) const OPERATIONS: &[Operation] = &[
                 let _ = barrier.wait_timeout(BRIEFLY);
             },
             check_barrier,
+        )
+    }),
+    Operation::new("barrier: wait, the other of two has died there", || {
+        let barrier = Barrier::new(2).unwrap();
+        drop(Bystander::start(|| wait_at(&barrier)));
+        World::new(
+            barrier,
+            wait_at,
+            |barrier, _| check_barrier(barrier),
+            |barrier| {
+                let met = in_time(BRIEFLY, || barrier.wait_timeout(BRIEFLY))?;
+                ensure(met.is_err(), || "it met a dead one".to_owned())
+            },
         )
     }),
 ];
