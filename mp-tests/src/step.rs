@@ -7,8 +7,8 @@
 //!
 //! The operation is recorded once, and then run at its own speed to the instruction where it is
 //! to be stopped (`route`). A run that does not come by there, because an address or a hash
-//! differs, is repeated. What never comes by there has changed its way for good (the heap has, for
-//! one): then it is recorded anew.
+//! differs, is repeated on the other ways that were seen before (the heap has some, for one), and
+//! after those another way is recorded.
 //!
 //! A system call is one instruction. Where it sleeps, the harness kills the sleeper too, and then
 //! (in another round) has the scene wake it and goes on.
@@ -74,8 +74,8 @@ pub enum Choice {
 /// What a sample tries at the least, however slow the machine.
 pub const SAMPLE_MIN: usize = 3;
 
-/// After so many runs that went another way, the way is recorded anew.
-const WAYS: usize = 3;
+/// So many ways of one operation are recorded.
+const WAYS: usize = 8;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -84,7 +84,7 @@ pub struct Report {
     pub tried: usize,
     /// At how many the operation slept in a system call.
     pub asleep: usize,
-    /// How often the way was recorded anew, since the runs went another.
+    /// How many more ways were recorded, since the runs did not go one that was known.
     pub recorded: usize,
     /// How many were come to in single steps, since the runs went another way even then.
     pub stepped: usize,
@@ -105,7 +105,8 @@ const LATE: Duration = Duration::from_millis(400);
 #[derive(Debug)]
 pub struct Recording {
     build: fn() -> Box<dyn Scene>,
-    route: Route,
+    /// The ways it has been seen to go, the last one first.
+    routes: Vec<Route>,
 }
 
 impl Recording {
@@ -127,13 +128,13 @@ impl Recording {
         let scene = build();
         Traced::start(scene.as_ref()).finish();
         scene.check(true)?;
-        Ok(Recording { build, route: record(build)? })
+        Ok(Recording { build, routes: vec![record(build)?] })
     }
 
     /// How many instructions the operation has.
     #[must_use]
     pub fn instructions(&self) -> usize {
-        self.route.len()
+        self.routes[0].len()
     }
 
     /// Disturbs the operation with `fate` at the chosen instructions.
@@ -148,7 +149,7 @@ impl Recording {
             Choice::Part { part, of } => {
                 let mut k = part;
                 while k <= self.instructions() {
-                    if self.route.is_worth_a_try(k) {
+                    if self.routes[0].is_worth_a_try(k) {
                         self.attempt(fate, k, &mut report);
                     }
                     k += of;
@@ -195,23 +196,28 @@ impl Recording {
     ) -> Result<(), (Duration, String)> {
         let mut scene = (self.build)();
         let mut child = Traced::start(scene.as_ref());
-        let mut ways = 0;
-        while !child.follow(&self.route, k) {
+        let mut way = 0;
+        while !(k <= self.routes[way].len() && child.follow(&self.routes[way], k)) {
             drop(child);
-            ways += 1;
-            if ways == WAYS
+            way += 1;
+            if way == self.routes.len()
+                && way < WAYS
                 && let Ok(route) = record(self.build)
             {
                 report.recorded += 1;
-                self.route = route;
+                self.routes.push(route);
             }
             scene = (self.build)();
             child = Traced::start(scene.as_ref());
-            if ways > WAYS || k > self.instructions() {
+            if way == self.routes.len() {
                 report.stepped += 1;
                 child.step(k);
                 break;
             }
+        }
+        // The way that it went last is tried first.
+        if way < self.routes.len() {
+            self.routes[..=way].rotate_right(1);
         }
         report.asleep += usize::from(child.asleep);
         let start;

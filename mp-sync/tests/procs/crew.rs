@@ -180,7 +180,12 @@ impl Board {
 
     /// Waits until the threads entered in `places` sleep in the kernel.
     pub(crate) fn until_asleep(&self, places: std::ops::Range<usize>) {
-        until("a thread sleeps", || places.clone().all(|i| is_asleep(self.get(i))));
+        until("a thread sleeps", || places.clone().all(|i| self.is_asleep(i)));
+    }
+
+    /// Whether the thread entered at place `i` sleeps in the kernel.
+    pub(crate) fn is_asleep(&self, i: usize) -> bool {
+        is_asleep(self.get(i))
     }
 }
 

@@ -9,6 +9,7 @@ mod parts;
 mod properties;
 mod races;
 mod semaphores;
+mod waiters;
 
 use crew::Mode;
 use libtest_mimic::{Arguments, Trial};
@@ -29,7 +30,9 @@ fn main() {
             }));
         }
     }
-    for (name, body) in [deaths::TESTS, parts::TESTS, properties::TESTS, races::TESTS].concat() {
+    for (name, body) in
+        [deaths::TESTS, parts::TESTS, properties::TESTS, waiters::TESTS, races::TESTS].concat()
+    {
         trials.push(Trial::test(name, move || {
             body();
             Ok(())

@@ -86,7 +86,7 @@ fn main() -> ExitCode {
         controls::OPERATIONS,
     ];
     println!(
-        "operation | fate | instructions | tried | asleep | recorded anew | stepped | late | \
+        "operation | fate | instructions | tried | asleep | ways recorded | stepped | late | \
          blocked | broken | s"
     );
     let (mut passed, mut failed, start) = (0, 0, Instant::now());
