@@ -7,6 +7,7 @@
 mod client;
 mod household;
 mod ledger;
+mod orders;
 mod orphans;
 mod parties;
 mod sides;
@@ -32,6 +33,7 @@ fn main() {
     };
     let trials = vec![
         trial("storm::deaths_across_the_rooms", storm::run),
+        trial("storm::a_seed_repeats_its_orders", storm::repeats),
         trial("storm::broken_twins_are_seen", storm::control),
         trial("orphans::a_dead_parent_leaves_nothing", orphans::run),
         trial("orphans::leaks_are_seen", orphans::control),

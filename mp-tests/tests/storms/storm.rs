@@ -1,5 +1,6 @@
 //! Everybody dies at random for a while, and everything goes on.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use mp_ipc::Queue;
@@ -10,6 +11,7 @@ use mp_sync::{Mutex, Semaphore};
 
 use crate::client::{self, Managed};
 use crate::ledger::{Ledger, SIDES};
+use crate::orders::{Fate, KINDS, Order, Orders, SERVER};
 use crate::parties::Parties;
 use crate::sides::{self, Shared};
 use crate::{Random, SOON, timed};
@@ -21,9 +23,6 @@ const WORKERS: usize = 3;
 
 const SIGCONT: i32 = 18;
 const SIGSTOP: i32 = 19;
-
-/// The kinds of those who die.
-const KINDS: [&str; 6] = ["producers", "consumers", "lock users", "clients", "workers", "servers"];
 
 /// What those do who may be replaced by a broken twin.
 #[derive(Clone, Copy)]
@@ -50,27 +49,31 @@ pub(crate) fn control() {
     assert!(seen(Cast { consumer: sides::miscount, ..CAST }, "lost without a death"));
 }
 
+/// The same seed does the same to the same ones, whatever became of them.
+pub(crate) fn repeats() {
+    let seed = Random::new().0;
+    let [first, second] = [(); 2].map(|()| {
+        let mut storm = Storm::new(CAST);
+        let done = storm.blow(Orders(Random(seed)), Duration::from_millis(400));
+        assert_eq!(storm.end(), [""; 0]);
+        done
+    });
+    let both = first.len().min(second.len());
+    assert!(both >= 10, "a storm of {both} orders");
+    assert_eq!(first[..both], second[..both]);
+    println!("{both} orders repeated");
+}
+
 /// Lets it blow for so long, and says what has gone wrong.
 fn blow(cast: Cast, time: Duration) -> Vec<&'static str> {
     let mut storm = Storm::new(cast);
-    let start = Instant::now();
-    while start.elapsed() < time {
-        storm.random.nap(4_000);
-        // A manager's server has company, and so dies less often.
-        let die = storm.random.below(31) as usize;
-        match die {
-            0..25 => storm.strike(die % 5),
-            25..30 => storm.pause(die % 5),
-            _ => storm.strike(5),
-        }
-        storm.tasks();
-    }
-    storm.end(start.elapsed())
+    storm.blow(Orders(Random::new()), time);
+    storm.end()
 }
 
 struct Storm {
     cast: Cast,
-    random: Random,
+    lasted: Duration,
     shared: Shared,
     producers: Vec<Child<()>>,
     consumers: Vec<Child<()>>,
@@ -81,7 +84,7 @@ struct Storm {
     pool: Pool,
     pending: Vec<(u64, AsyncResult<u64>)>,
     kills: [u64; KINDS.len()],
-    pauses: u64,
+    pauses: [u64; KINDS.len()],
     /// How long it took at the worst until a survivor had what the dead had held. For a queue
     /// the ledger has it.
     worst: [Duration; KINDS.len()],
@@ -102,7 +105,7 @@ impl Storm {
         let managed = Managed::new(&manager).unwrap();
         Storm {
             cast,
-            random: Random::new(),
+            lasted: Duration::ZERO,
             producers: (0..SIDES).map(|side| producer(&shared, side)).collect(),
             consumers: (0..SIDES).map(|_| start(cast.consumer, shared.clone())).collect(),
             users: (0..USERS).map(|_| start(cast.user, shared.clone())).collect(),
@@ -113,16 +116,31 @@ impl Storm {
             managed,
             pending: Vec::new(),
             kills: [0; KINDS.len()],
-            pauses: 0,
+            pauses: [0; KINDS.len()],
             worst: [Duration::ZERO; KINDS.len()],
             tasks: 0,
             died: 0,
         }
     }
 
+    /// Does what it is told to, for so long, and says what that was.
+    fn blow(&mut self, orders: Orders, time: Duration) -> Vec<Order> {
+        let start = Instant::now();
+        let done = orders.take_while(|_| start.elapsed() < time).inspect(|order| {
+            thread::sleep(order.peace);
+            match order.fate {
+                Fate::Death => self.strike(order.kind, order.nth),
+                Fate::Pause(pause) => self.pause(order.kind, order.nth, pause),
+            }
+            self.tasks();
+        });
+        let done = done.collect();
+        self.lasted = start.elapsed();
+        done
+    }
+
     /// Kills one of a kind, sees that its peers go on, and replaces it.
-    fn strike(&mut self, kind: usize) {
-        let nth = self.random.below(SIDES as u64) as usize;
+    fn strike(&mut self, kind: usize, nth: usize) {
         let took = match kind {
             0 => {
                 kill(&self.producers[nth]);
@@ -167,24 +185,27 @@ impl Storm {
     }
 
     /// Stops one of a kind for a moment. The others wait for what it has, or do without.
-    fn pause(&mut self, kind: usize) {
-        let nth = self.random.below(SIDES as u64) as usize;
+    fn pause(&mut self, kind: usize, nth: usize, pause: Duration) {
         let pid = match kind {
-            0 => self.producers[nth].pid(),
-            1 => self.consumers[nth].pid(),
-            2 => self.users[nth].pid(),
-            3 => self.clients[nth % CLIENTS].pid(),
-            _ => match self.pool.stats().workers.get(nth).and_then(|worker| worker.pid) {
-                Some(pid) => pid as i32,
-                None => return,
-            },
+            0 => Some(self.producers[nth].pid()),
+            1 => Some(self.consumers[nth].pid()),
+            2 => Some(self.users[nth].pid()),
+            3 => Some(self.clients[nth % CLIENTS].pid()),
+            4 => self.pool.stats().workers.get(nth).and_then(|one| one.pid).map(|pid| pid as i32),
+            _ => self.manager.pid(),
         };
-        let Ok(process) = mp_sys::pidfd::open(pid) else { return };
-        for signal in [SIGSTOP, SIGCONT] {
-            let _ = mp_sys::pidfd::signal(&process, signal);
-            self.random.nap(5_000);
-        }
-        self.pauses += 1;
+        let Some(process) = pid.and_then(|pid| mp_sys::pidfd::open(pid).ok()) else { return };
+        let _ = mp_sys::pidfd::signal(&process, SIGSTOP);
+        thread::sleep(pause);
+        let _ = mp_sys::pidfd::signal(&process, SIGCONT);
+        self.pauses[kind] += 1;
+        // Whoever waited for it goes on.
+        let took = match kind {
+            2 => timed(|| sides::change(&self.shared)).1,
+            3 | SERVER => self.managed.probe(self.kills[kind]),
+            _ => Duration::ZERO,
+        };
+        self.worst[kind] = self.worst[kind].max(took);
     }
 
     /// The clients of a dead server are told, and end; a fresh server has fresh ones.
@@ -223,7 +244,7 @@ impl Storm {
     }
 
     /// Lets everybody come to an end, adds up, and says what is wrong.
-    fn end(mut self, lasted: Duration) -> Vec<&'static str> {
+    fn end(mut self) -> Vec<&'static str> {
         let begin = Instant::now();
         for (x, task) in std::mem::take(&mut self.pending) {
             let result = task.get_timeout(SOON);
@@ -237,11 +258,14 @@ impl Storm {
         self.manager.shutdown().expect("the server ends");
         self.clients.iter().for_each(is_told);
         let (ending, sum) = (begin.elapsed(), self.shared.ledger.sum());
-        println!("{lasted:.1?} of storm, and {ending:.1?} to its end");
-        for ((kind, kills), worst) in KINDS.iter().zip(self.kills).zip(self.worst) {
+        println!("{:.1?} of storm, and {ending:.1?} to its end", self.lasted);
+        for (kind, name) in KINDS.iter().enumerate() {
+            let (kills, pauses, worst) = (self.kills[kind], self.pauses[kind], self.worst[kind]);
             match worst {
-                Duration::ZERO => println!("  {kills} {kind} killed"),
-                _ => println!("  {kills} {kind} killed; worst recovery {worst:.1?}"),
+                Duration::ZERO => println!("  {kills} {name} killed, {pauses} stopped"),
+                _ => println!(
+                    "  {kills} {name} killed, {pauses} stopped; worst recovery {worst:.1?}"
+                ),
             }
         }
         println!(
@@ -250,7 +274,8 @@ impl Storm {
             sum.put, sum.got, sum.lost, self.kills[1], sum.twice, sum.torn, sum.late
         );
         println!("  {} tasks, {} of them died with their workers", self.tasks, self.died);
-        println!("  {} pauses", self.pauses);
+        let (kills, pauses) = (self.kills.iter().sum::<u64>(), self.pauses.iter().sum::<u64>());
+        println!("  {kills} kills and {pauses} pauses in all");
         let slow = sum.late.max(self.worst.into_iter().max().unwrap_or_default());
         let faults = [
             (sum.twice > 0, "twice"),
@@ -265,7 +290,7 @@ impl Storm {
 }
 
 fn square(x: u64) -> u64 {
-    std::thread::sleep(Duration::from_micros(300));
+    thread::sleep(Duration::from_micros(300));
     x * x
 }
 
