@@ -130,25 +130,27 @@ pub(crate) fn mark(socket: BorrowedFd<'_>) -> Option<String> {
 /// If this process is a child that begins `here`: its end of the socket.
 fn take_mark(here: u8) -> Option<OwnedFd> {
     let mark = std::env::var(MARK).ok()?;
-    let mut parts = mark.split(':');
-    if parts.next() != word(here) {
+    if mark.split(':').next() != word(here) {
         return None;
     }
     // SAFETY: this is the first line of main, or before it: there is no other thread that could
     // read the environment at the same time.
     unsafe { std::env::remove_var(MARK) };
-    // The environment may hold anything: a number below 0 is no descriptor.
-    let fd: RawFd = parts.next()?.parse().ok().filter(|fd| *fd >= 0)?;
-    let number: u64 = parts.next()?.parse().ok()?;
-    // SAFETY: the borrow lasts for one call, in which a closed descriptor is an error.
-    let named = unsafe { BorrowedFd::borrow_raw(fd) };
-    // A mark that some other program passed on does not name the very socket that its parent
-    // made: then this is no child of ours.
-    if order::socket_number(named) != Some(number) {
-        return None;
-    }
+    let fd = named(&mark)?;
     // SAFETY: the parent passed this socket to this process under this number, for us alone.
     let socket = unsafe { OwnedFd::from_raw_fd(fd) };
     mp_sys::stdio::close_on_exec(socket.as_fd()).ok()?;
     Some(socket)
+}
+
+/// The socket that a mark names. The environment may hold anything, as well a mark that some other
+/// program passed on: that does not name the very socket that its parent made.
+pub(crate) fn named(mark: &str) -> Option<RawFd> {
+    let mut parts = mark.split(':').skip(1);
+    // A number below 0 is no descriptor.
+    let fd: RawFd = parts.next()?.parse().ok().filter(|fd| *fd >= 0)?;
+    let number: u64 = parts.next()?.parse().ok()?;
+    // SAFETY: the borrow lasts for one call, in which a closed descriptor is an error.
+    let named = unsafe { BorrowedFd::borrow_raw(fd) };
+    (order::socket_number(named) == Some(number)).then_some(fd)
 }

@@ -21,6 +21,8 @@ mod process;
 mod server;
 mod start;
 mod status;
+#[cfg(any(test, fuzzing))]
+mod strangers;
 mod watch;
 
 pub use at_fork::at_fork;
@@ -40,3 +42,5 @@ pub use order::{Limit, Stdio};
 pub use panic::{PanicInfo, catch_panic, catch_panic_quietly};
 pub use process::{Process, StartMethod};
 pub use status::ExitStatus;
+#[cfg(any(test, fuzzing))]
+pub use strangers::feed;
