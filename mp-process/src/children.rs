@@ -15,15 +15,22 @@ use crate::watch::Watch;
 /// How long a daemonic child has between the request to end and its end by force.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// So many children are looked at whenever one starts. Of more, one start in so many looks at all:
+/// the price of a start does not grow with them.
+const FEW: usize = 16;
+
 const SIGTERM: i32 = 15;
 const SIGKILL: i32 = 9;
 
 pub(crate) struct Children {
     list: Vec<Arc<Watch>>,
+    /// How long the list becomes before it is swept again.
+    most: usize,
     at_exit: bool,
 }
 
-static CHILDREN: Mutex<Children> = Mutex::new(Children { list: Vec::new(), at_exit: false });
+static CHILDREN: Mutex<Children> =
+    Mutex::new(Children { list: Vec::new(), most: 0, at_exit: false });
 /// Whose children these are. A copy of that process has none. Outside of the lock, so that a copy
 /// that starts nobody need not write here.
 static PARENT: AtomicI32 = AtomicI32::new(0);
@@ -45,13 +52,16 @@ impl Children {
     /// Takes away the children that have ended.
     fn sweep(&mut self) {
         self.list.retain(|watch| watch.status().is_none());
+        self.most = self.list.len() + self.list.len() / 4 + FEW;
     }
 }
 
-/// Adds a child, and reaps those that have ended.
+/// Adds a child, and from time to time reaps those that have ended.
 pub(crate) fn add(watch: Arc<Watch>) {
     let mut children = lock();
-    children.sweep();
+    if children.list.len() < FEW || children.list.len() >= children.most {
+        children.sweep();
+    }
     children.list.push(watch);
     if !children.at_exit {
         // Without room for one more handler, children are not waited for at exit.
