@@ -8,7 +8,8 @@ use serde::de::DeserializeOwned;
 use crate::byte_queue::ByteQueue;
 use crate::message::{decode_from, with_encoded, with_scratch};
 use crate::raw::bell::Listener;
-use crate::raw::ring::{Patience, Ring};
+use crate::raw::ring::Ring;
+use crate::raw::turn::Patience;
 use crate::{Error, PutError, Queue};
 
 /// So many bytes are got in one turn at most, unless one item has more.

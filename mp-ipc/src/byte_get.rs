@@ -8,7 +8,8 @@ use crate::raw::bell::Listener;
 use crate::raw::cursor::Cursor;
 use crate::raw::getting::Getting;
 use crate::raw::owner::Owner;
-use crate::raw::ring::{HANDLES, Patience, Record, SPILLED};
+use crate::raw::ring::{HANDLES, Record, SPILLED};
+use crate::raw::turn::Patience;
 use crate::raw::wait::{Waiter, Wake};
 
 /// What came with the bytes of a message.

@@ -7,8 +7,8 @@ use crate::byte_queue::{ByteQueue, Inner};
 use crate::raw::bell::Listener;
 use crate::raw::cursor::Cursor;
 use crate::raw::putting::Putting;
-use crate::raw::ring::{HANDLES, Patience, Ring, SPILLED};
-use crate::raw::short::Short;
+use crate::raw::ring::{HANDLES, Ring, SPILLED};
+use crate::raw::turn::Patience;
 use crate::raw::wait::{Waiter, Wake};
 
 /// Records up to this many units take any place that becomes free; a longer one looks at each.
@@ -23,10 +23,7 @@ impl ByteQueue {
         fds: &[OwnedFd],
         patience: Patience,
     ) -> Result<(), Error> {
-        if fds.is_empty()
-            && let Some(short) = Short::of(bytes)
-            && self.ring().put_short(&short, patience)
-        {
+        if fds.is_empty() && self.ring().put_bytes(bytes, patience) {
             return Ok(());
         }
         self.put_any(bytes, fds, patience)

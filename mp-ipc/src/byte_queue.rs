@@ -9,8 +9,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 use crate::Error;
 use crate::raw::packets::Packets;
-use crate::raw::ring::{Patience, Ring};
+use crate::raw::ring::Ring;
 use crate::raw::spill::Spill;
+use crate::raw::turn::Patience;
 use crate::sys::Region;
 
 /// The ring of a queue for which nobody has said otherwise.
@@ -151,7 +152,7 @@ impl ByteQueue {
     /// [`Error::Empty`], besides those of [`get`](ByteQueue::get).
     pub fn try_get(&self) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
-        self.take(&mut bytes, None, Patience::Try)?;
+        self.get_with(&mut bytes, Patience::Try)?;
         Ok(bytes)
     }
 
@@ -180,7 +181,7 @@ impl ByteQueue {
     /// ```
     pub fn get_timeout(&self, timeout: Duration) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
-        self.take(&mut bytes, None, Patience::Until(Some(Deadline::after(timeout))))?;
+        self.get_with(&mut bytes, Patience::Until(Some(Deadline::after(timeout))))?;
         Ok(bytes)
     }
 
@@ -196,8 +197,16 @@ impl ByteQueue {
     /// As [`get`](ByteQueue::get).
     pub fn get_into(&self, buffer: &mut Vec<u8>) -> Result<usize, Error> {
         buffer.clear();
-        self.take(buffer, None, Patience::Until(None))?;
+        self.get_with(buffer, Patience::Until(None))?;
         Ok(buffer.len())
+    }
+
+    #[inline]
+    fn get_with(&self, to: &mut Vec<u8>, patience: Patience) -> Result<(), Error> {
+        if self.ring().get_bytes(to, patience) {
+            return Ok(());
+        }
+        self.take(to, None, patience).map(drop)
     }
 
     /// How many items wait to be taken: the exact number at one instant of the call.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::raw::bell::Listener;
 use crate::raw::owner::Owner;
-use crate::raw::ring::Patience;
+use crate::raw::turn::Patience;
 use crate::raw::wait::Wake;
 use crate::{Error, PutError, Queue};
 

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::byte_get::Taken;
 use crate::raw::cursor::Cursor;
 use crate::raw::owner::Owner;
-use crate::raw::ring::Patience;
+use crate::raw::turn::Patience;
 use crate::{Error, Queue};
 
 /// An item on approval, from [`Queue::get_lease`].

@@ -12,8 +12,8 @@ use crate::byte_get::Taken;
 use crate::byte_queue::BYTES;
 use crate::message::{decode_from, encode_short, with_encoded, with_scratch};
 use crate::raw::owner::Owner;
-use crate::raw::ring::Patience;
 use crate::raw::short::Short;
+use crate::raw::turn::Patience;
 use crate::{ByteQueue, Error, PutError};
 
 /// A bounded queue between any number of producers and consumers, in any number of processes.
@@ -218,7 +218,7 @@ impl<T: Serialize> Queue<T> {
         if encode_short(&value, &mut short) && self.bytes.ring().put_short(&short, patience) {
             return Ok(());
         }
-        let put = with_encoded(&value, |bytes, fds| self.bytes.put_any(bytes, fds, patience));
+        let put = with_encoded(&value, |bytes, fds| self.bytes.put_message(bytes, fds, patience));
         put.map_err(|error| PutError::new(value, error))
     }
 }
@@ -286,7 +286,22 @@ impl<T: DeserializeOwned> Queue<T> {
         if let Some(short) = self.bytes.ring().get_short(patience) {
             return decode_from(short.bytes(), Vec::new());
         }
-        self.take(None, patience).map(|(value, _)| value)
+        self.get_long(patience)
+    }
+
+    /// [`get_with`](Queue::get_with) of what is no short item that lies there.
+    #[cold]
+    fn get_long(&self, patience: Patience) -> Result<T, Error> {
+        let ring = self.bytes.ring();
+        let got = ring.has_news().then(|| {
+            with_scratch(|scratch| {
+                ring.get_bytes(scratch, patience).then(|| decode_from(scratch, Vec::new()))
+            })
+        });
+        match got.flatten() {
+            Some(value) => value,
+            None => self.take(None, patience).map(|(value, _)| value),
+        }
     }
 
     #[cold]

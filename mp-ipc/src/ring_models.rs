@@ -11,8 +11,9 @@ use loom::thread;
 use crate::Error;
 use crate::raw::cursor::Cursor;
 use crate::raw::owner::Owner;
-use crate::raw::ring::{Patience, Ring};
+use crate::raw::ring::Ring;
 use crate::raw::short::Short;
+use crate::raw::turn::Patience;
 
 const WAIT: Patience = Patience::Until(None);
 

@@ -3,7 +3,8 @@
 use std::sync::atomic::Ordering;
 
 use super::cursor::Cursor;
-use super::ring::{HANDLES, Patience, Record, Ring, Turn};
+use super::ring::{HANDLES, Record, Ring};
+use super::turn::{Patience, Turn};
 use crate::Error;
 
 /// The get lock, held. What is [taken](Getting::take) is gone from the [commit](Getting::commit)

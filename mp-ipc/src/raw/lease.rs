@@ -10,7 +10,8 @@ use std::sync::atomic::Ordering;
 use super::cursor::Cursor;
 use super::getting::Getting;
 use super::owner::Owner;
-use super::ring::{Patience, Record, Ring};
+use super::ring::{Record, Ring};
+use super::turn::Patience;
 use crate::Error;
 use crate::sys::OWNERS;
 

@@ -25,4 +25,5 @@ pub(crate) mod putting;
 pub(crate) mod ring;
 pub(crate) mod short;
 pub(crate) mod spill;
+pub(crate) mod turn;
 pub(crate) mod wait;

@@ -3,7 +3,8 @@
 use std::sync::atomic::Ordering;
 
 use super::cursor::Cursor;
-use super::ring::{Patience, Ring, Turn};
+use super::ring::Ring;
+use super::turn::{Patience, Turn};
 use crate::Error;
 
 /// The put lock, held. What is [written](Putting::write) exists from the [commit](Putting::commit)

@@ -20,7 +20,7 @@ pub(crate) struct Short {
 
 impl Short {
     /// `bytes`, if they are short enough.
-    #[inline]
+    #[cfg(test)]
     pub(crate) fn of(bytes: &[u8]) -> Option<Short> {
         let mut short = Short::default();
         short.extend(bytes).then_some(short)

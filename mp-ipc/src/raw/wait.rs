@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use mp_sys::{Deadline, Errno};
 
 use super::bell::{Bell, Listener};
-use super::ring::Patience;
+use super::turn::Patience;
 use crate::Error;
 
 /// After this long a sleeper looks by itself, in case its waker was killed before it rang.
