@@ -9,10 +9,12 @@ use crate::{Errno, Error};
 
 mod barrier;
 mod condvar;
+mod contention;
 mod event;
 mod mutex;
 mod rwlock;
 mod semaphore;
+mod stand_in;
 
 pub(crate) use barrier::{Arrival, RawBarrier};
 pub(crate) use condvar::RawCondvar;

@@ -26,8 +26,8 @@ use std::fmt;
 use mp_sys::Deadline;
 use mp_sys::robust::{HELD_MAX, OWNER_DIED, TID_MASK, WAITERS};
 
-use crate::sys::{self, AtomicU32, Held, List, Node, Ordering, Place};
-use crate::{Errno, Error};
+use crate::Error;
+use crate::sys::{self, AtomicU32, List, Node, Ordering, Place};
 
 /// A lock word that outlives its holder; the building block of this crate and of the rings and
 /// lanes above it.
@@ -57,10 +57,10 @@ use crate::{Errno, Error};
 /// ```
 #[repr(C)]
 pub struct RawMutex {
-    node: Node,
+    pub(super) node: Node,
     /// Where the C library's mutex stands in: the holder's thread id, and "the last holder died,
     /// and nobody who locked has heard of it". Otherwise unused.
-    spare: [AtomicU32; 2],
+    pub(super) spare: [AtomicU32; 2],
 }
 
 #[cfg(not(loom))]
@@ -309,7 +309,7 @@ impl RawMutex {
 
     /// One attempt to make the free word `seen` ours. The node is announced.
     #[inline]
-    fn take(&self, list: List, seen: u32) -> bool {
+    pub(super) fn take(&self, list: List, seen: u32) -> bool {
         // Acquire: pairs with the Release in unlock(), and with the kernel's store at a death.
         let mine = list.tid() | (seen & WAITERS);
         let word = self.node.word();
@@ -321,132 +321,6 @@ impl RawMutex {
         unsafe { list.link(&self.node) };
         true
     }
-
-    /// Makes the word ours when it becomes free. The node is announced, and stays so while we
-    /// sleep: see the module's text.
-    fn take_waiting(&self, list: List, deadline: Option<Deadline>) -> Result<Acquired, Error> {
-        let word = self.node.word();
-        let mut spins = sys::spins();
-        loop {
-            let seen = word.load(Ordering::Relaxed);
-            if seen & TID_MASK == 0 {
-                if self.take(list, seen) {
-                    return Ok(acquired(seen));
-                }
-                continue;
-            }
-            if seen & TID_MASK == list.tid() {
-                return Err(Error::WouldDeadlock);
-            }
-            // Where others sleep already, the wait is likely to be long.
-            if spins > 0 && seen & WAITERS == 0 {
-                spins -= 1;
-                sys::spin_loop();
-                continue;
-            }
-            let Some((word, marked)) = self.watch() else { continue };
-            sys::wait(word, marked, deadline).map_err(Error::os("futex wait"))?;
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn free_contended(&self) {
-        let word = self.node.word();
-        // Release: pairs with the Acquire in take().
-        word.swap(WAITERS, Ordering::Release);
-        if sys::wake(word, 1) > 0 {
-            return;
-        }
-        // Nobody slept, so the bit may go. Between the wake and this, others may have locked,
-        // slept and unlocked: then somebody sleeps after all, and the bit comes back.
-        let cleared = word.compare_exchange(WAITERS, 0, Ordering::Relaxed, Ordering::Relaxed);
-        if cleared.is_ok() && sys::wake(word, 1) > 0 {
-            word.fetch_or(WAITERS, Ordering::Relaxed);
-        }
-    }
-
-    fn place(&self) -> &Place {
-        // SAFETY: a `Place` is made of atomics, fits into our bytes (asserted above), and is the
-        // only thing that lies there when `sys::list` fails.
-        unsafe { &*(&raw const *self).cast::<Place>() }
-    }
-
-    #[cold]
-    unsafe fn fallback_lock(&self, deadline: Option<Deadline>) -> Result<Acquired, Error> {
-        loop {
-            // The C library's mutex loses a wake whose receiver is killed: hence the ticks.
-            let tick = Deadline::after(super::TICK).or_earlier(deadline);
-            // SAFETY: the caller's contract is the same.
-            match unsafe { self.place().lock(Some(tick)) } {
-                Ok(held) => return Ok(self.fallback_acquired(held)),
-                Err(Errno::TIMEDOUT) if !deadline.is_some_and(Deadline::has_passed) => {}
-                Err(errno) => return Err(Error::os("pthread_mutex_lock")(errno)),
-            }
-        }
-    }
-
-    #[cold]
-    unsafe fn fallback_try_lock(&self) -> Result<Option<Acquired>, Error> {
-        // SAFETY: the caller's contract is the same.
-        match unsafe { self.place().try_lock() } {
-            Ok(held) => Ok(held.map(|held| self.fallback_acquired(held))),
-            Err(Errno::DEADLK) => Ok(None), // Ours: "somebody, this thread included".
-            Err(errno) => Err(Error::os("pthread_mutex_trylock")(errno)),
-        }
-    }
-
-    /// The mutex has just become ours.
-    fn fallback_acquired(&self, held: Held) -> Acquired {
-        let unheard = self.spare[1].swap(0, Ordering::Relaxed) != 0;
-        self.spare[0].store(sys::tid(), Ordering::Release);
-        if unheard || held == Held::OwnerDied { Acquired::OwnerDied } else { Acquired::Clean }
-    }
-
-    #[cold]
-    fn fallback_unlock(&self) {
-        if self.fallback_is_mine() {
-            self.spare[0].store(0, Ordering::Release);
-            // EPERM, "not the holder", is a forked child that has our old thread id.
-            let _ = self.place().unlock();
-        }
-    }
-
-    #[cold]
-    fn fallback_state(&self) -> LockState {
-        // A look at a free mutex leaves it alone, or others would take us for its holder.
-        if self.spare[0].load(Ordering::Acquire) != 0 {
-            // SAFETY: unlocked again at once, within the life of `self`.
-            if let Ok(Some(_)) = unsafe { self.place().try_lock() } {
-                // The holder died. Whoever locks next shall hear of it.
-                self.spare[1].store(1, Ordering::Relaxed);
-                self.spare[0].store(0, Ordering::Release);
-                let _ = self.place().unlock();
-            } else {
-                return LockState::Held;
-            }
-        }
-        match self.spare[1].load(Ordering::Relaxed) {
-            0 => LockState::Free,
-            _ => LockState::OwnerDied,
-        }
-    }
-
-    #[cold]
-    fn fallback_is_mine(&self) -> bool {
-        // A dead holder's thread id may have become ours; the mutex itself knows better.
-        self.spare[0].load(Ordering::Relaxed) == sys::tid()
-            // SAFETY: if the lock is had, it is unlocked at once, within the life of `self`.
-            && match unsafe { self.place().lock(Some(Deadline::now())) } {
-                Ok(_) => {
-                    self.spare[1].store(1, Ordering::Relaxed);
-                    self.spare[0].store(0, Ordering::Release);
-                    let _ = self.place().unlock();
-                    false
-                }
-                Err(errno) => errno == Errno::DEADLK,
-            }
-    }
 }
 
 #[inline]
@@ -454,7 +328,7 @@ fn check_room(list: List) -> Result<(), Error> {
     if list.held() < HELD_MAX - 1 { Ok(()) } else { Err(Error::TooManyHeld { max: HELD_MAX }) }
 }
 
-fn acquired(seen: u32) -> Acquired {
+pub(super) fn acquired(seen: u32) -> Acquired {
     if seen & OWNER_DIED == 0 { Acquired::Clean } else { Acquired::OwnerDied }
 }
 
