@@ -10,7 +10,8 @@ mod scale;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: mp-bench [ROW ...] [--list] [--scale] [--json FILE] [--plot FILE.svg]";
+const USAGE: &str =
+    "usage: mp-bench [ROW ...] [--list] [--json FILE] [--plot FILE.svg]; or --scale [TABLE ...]";
 
 fn main() -> ExitCode {
     mp_process::init();
@@ -40,22 +41,26 @@ fn run(args: Vec<String>) -> Result<(), String> {
             name => names.push(name.to_owned()),
         }
     }
+    if scale {
+        return scale::run(&names);
+    }
     let all = rows::all();
     if let Some(name) = names.iter().find(|name| all.iter().all(|row| row.name != **name)) {
         return Err(format!("no row is called {name}; --list names them"));
     }
     let chosen = all.iter().filter(|row| names.is_empty() || names.iter().any(|n| n == row.name));
     if list {
-        chosen.for_each(|row| println!("{}\t{}", row.name, row.what));
+        chosen.for_each(list_one);
         return Ok(());
-    }
-    if scale {
-        return scale::run();
     }
     report::machine();
     let mut lines = Vec::new();
     for row in chosen {
-        eprintln!("{}: {}", row.name, row.what);
+        eprintln!("{row}");
+        if let Err(why) = rows::prepare(row) {
+            eprintln!("{} left out: {why}", row.name);
+            continue;
+        }
         for peer in row.peers {
             match row::compare(row, peer) {
                 Ok(line) => {
@@ -73,4 +78,12 @@ fn run(args: Vec<String>) -> Result<(), String> {
         report::plot(&lines, &file).map_err(|error| format!("{file}: {error}"))?;
     }
     Ok(())
+}
+
+fn list_one(row: &row::Row) {
+    println!("{row}");
+    for peer in row.peers {
+        let goal = peer.goal.map_or("for the record".to_owned(), |goal| format!("goal {goal:.4}"));
+        println!("    {}: {goal}", peer.name);
+    }
 }

@@ -13,8 +13,12 @@ pub type Measure = fn() -> Result<f64, String>;
 #[derive(Clone, Copy)]
 pub struct Row {
     pub name: &'static str,
-    /// The workload, with its pinning and its way of waiting.
+    /// The workload.
     pub what: &'static str,
+    /// To which CPUs.
+    pub pinned: &'static str,
+    /// How each side waits for the other.
+    pub waits: &'static str,
     pub ours: Measure,
     pub peers: &'static [Peer],
 }
@@ -38,6 +42,13 @@ pub struct Line {
     pub goal: Option<f64>,
 }
 
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Row { name, what, pinned, waits, .. } = self;
+        write!(f, "{name}: {what}; pinned: {pinned}; waits: {waits}")
+    }
+}
+
 impl Line {
     pub fn is_short(&self) -> bool {
         self.goal.is_some_and(|goal| self.ratio > goal)
@@ -59,7 +70,7 @@ pub const ONE: &str = "--one";
 /// Pairs of samples to a line.
 const PAIRS: usize = 7;
 /// A sample that takes longer than this hangs.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Measures ours and `peer` in turn and compares the medians.
 pub fn compare(row: &Row, peer: &Peer) -> Result<Line, String> {

@@ -15,7 +15,7 @@ use crate::process::{Pin, child, pair, per_op, pin_to, reap};
 const ROUNDS: usize = 20_000;
 
 /// Two words, far enough apart, that both processes see.
-fn two_words() -> (Placed<AtomicU32>, Placed<AtomicU32>) {
+pub fn two_words() -> (Placed<AtomicU32>, Placed<AtomicU32>) {
     let region = Region::create(Kind::new(*b"bnch"), 256, 0).expect("region");
     (region.words(0).expect("word"), region.words(128).expect("word"))
 }

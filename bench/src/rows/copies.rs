@@ -11,13 +11,17 @@ use crate::row::Row;
 pub const ROWS: &[Row] = &[
     Row {
         name: "copy-small",
-        what: "20,000 files of 1 to 16 KiB in 200 folders, page cache warm from the samples before; time for the whole tree",
+        what: "20,000 files of 1 to 16 KiB in 200 folders; time for the whole tree",
+        pinned: "not at all",
+        waits: "for the disk; page cache warm from the samples before",
         ours: || copy_folder(&small()?),
         peers: &[goal("cp-a", 1.0, || cp(&small()?))],
     },
     Row {
         name: "copy-big",
-        what: "one file of 4 GiB, page cache warm from the samples before; time for the file",
+        what: "one file of 4 GiB; time for the file",
+        pinned: "not at all",
+        waits: "for the disk; page cache warm from the samples before",
         ours: || copy_folder(&big()?),
         peers: &[goal("cp-a", 1.0, || cp(&big()?))],
     },
@@ -87,17 +91,26 @@ fn cp(source: &Path) -> Result<f64, String> {
     timed(command, source)
 }
 
-fn copy_folder(source: &Path) -> Result<f64, String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+/// The repository.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Builds the example and makes the tree, which the samples then find.
+pub fn prepare(row: &str) -> Result<(), String> {
     let built = Command::new("cargo")
         .args(["build", "--release", "-q", "-p", "mp-pool", "--example", "copy_folder"])
         .arg("--manifest-path")
-        .arg(root.join("Cargo.toml"))
-        .env("CARGO_TARGET_DIR", root.join("target"))
+        .arg(root().join("Cargo.toml"))
+        .env("CARGO_TARGET_DIR", root().join("target"))
         .status()
         .map_err(text)?;
     if !built.success() {
         return Err("copy_folder does not build".to_owned());
     }
-    timed(Command::new(root.join("target/release/examples/copy_folder")), source)
+    if row == "copy-big" { big() } else { small() }.map(drop)
+}
+
+fn copy_folder(source: &Path) -> Result<f64, String> {
+    timed(Command::new(root().join("target/release/examples/copy_folder")), source)
 }

@@ -1,9 +1,12 @@
 //! mp-sync.
 
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
 use mp_sync::{Event, Mutex};
 
 use super::{goal, record};
-use crate::peers::floor::{Robust, futex_rtt};
+use crate::peers::floor::{self, Robust, futex_rtt};
 use crate::peers::threads;
 use crate::process::{Pin, pair, per_op, pin_to};
 use crate::row::Row;
@@ -11,7 +14,9 @@ use crate::row::Row;
 pub const ROWS: &[Row] = &[
     Row {
         name: "lock-uncontended",
-        what: "lock, add one, unlock; one thread on CPU 0",
+        what: "lock, add one, unlock; one thread",
+        pinned: "CPU 0",
+        waits: "nobody waits",
         ours: uncontended,
         peers: &[
             goal("std-mutex", 1.2, threads::std_mutex),
@@ -21,20 +26,24 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "lock-contended",
-        what: "lock, add one, unlock as fast as both can; two processes on CPUs 0 and 1",
+        what: "lock, add one, unlock as fast as both can; two processes; time for one, whoever did it",
+        pinned: "CPUs 0 and 1",
+        waits: "ours spins for a moment, then sleeps; pthread's sleeps at once",
         ours: contended,
         peers: &[goal("pthread-robust", 1.0, robust_contended)],
     },
     Row {
         name: "wake",
-        what: "round trip of two events, each waking a sleeper; processes on CPUs 0 and 1, blocking",
+        what: "round trip of two events, each waking a sleeper; two processes",
+        pinned: "CPUs 0 and 1",
+        waits: "blocking",
         ours: wake,
         peers: &[goal("futex", 1.15, futex_rtt)],
     },
 ];
 
 const LOCKS: usize = 10_000_000;
-const CONTENDED: usize = 1_000_000;
+const CONTENDED: Duration = Duration::from_millis(400);
 const WAKES: usize = 20_000;
 
 fn uncontended() -> Result<f64, String> {
@@ -60,10 +69,34 @@ fn robust_uncontended() -> Result<f64, String> {
     }))
 }
 
-/// Both processes lock; the time of the first, which is about that of both.
+/// Both processes lock for as long as the sample lasts, from the same moment on; the time for one
+/// lock and unlock, whoever did it.
 fn both(lock_and_unlock: impl Fn()) -> f64 {
-    let work = || (0..CONTENDED).for_each(|_| lock_and_unlock());
-    pair(Pin::Apart, work, || per_op(CONTENDED, work))
+    // Nobody's, the second is there, the first is there too, the end.
+    let (stage, done) = floor::two_words();
+    let wait_for = |value| while stage.load(Ordering::Acquire) != value {};
+    let second = || {
+        stage.store(1, Ordering::Release);
+        wait_for(2);
+        while stage.load(Ordering::Relaxed) == 2 {
+            lock_and_unlock();
+            done.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let first = || {
+        wait_for(1);
+        let (begin, mut locks) = (Instant::now(), 0);
+        stage.store(2, Ordering::Release);
+        while begin.elapsed() < CONTENDED {
+            (0..1000).for_each(|_| lock_and_unlock());
+            locks += 1000;
+        }
+        let time = begin.elapsed();
+        let all = locks + done.load(Ordering::Relaxed);
+        stage.store(3, Ordering::Release);
+        time.as_nanos() as f64 / f64::from(all)
+    };
+    pair(Pin::Apart, second, first)
 }
 
 fn contended() -> Result<f64, String> {

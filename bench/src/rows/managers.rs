@@ -10,7 +10,9 @@ use crate::row::Row;
 pub const ROWS: &[Row] = &[
     Row {
         name: "manager-set",
-        what: "set of one key of a managed dict, blocking, nothing pinned (the socket pair: CPUs 0 and 1)",
+        what: "set of one key of a managed dict",
+        pinned: "not at all; the socket pair: CPUs 0 and 1",
+        waits: "blocking",
         ours: set,
         peers: &[
             goal("socket-pair", 1.5, floor::socket_rtt),
@@ -21,6 +23,8 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "manager-bulk",
         what: "insert of 100,000 pairs at once; time for one pair",
+        pinned: "not at all",
+        waits: "blocking",
         ours: bulk,
         peers: &[
             goal("one-by-one", 1.0 / 50.0, set),

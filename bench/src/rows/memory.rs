@@ -10,13 +10,17 @@ use crate::row::Row;
 pub const ROWS: &[Row] = &[
     Row {
         name: "value-add",
-        what: "fetch_add on a shared counter; one thread on CPU 0",
+        what: "fetch_add on a shared counter; one thread",
+        pinned: "CPU 0",
+        waits: "nobody waits",
         ours: value_add,
         peers: &[goal("atomic", 1.1, floor::atomic_add)],
     },
     Row {
         name: "array-copy",
-        what: "1 MiB out of a shared array into a warm buffer; one thread on CPU 0",
+        what: "1 MiB out of a shared array into a warm buffer; one thread",
+        pinned: "CPU 0",
+        waits: "nobody waits",
         ours: array_copy,
         peers: &[goal("memcpy", 1.0 / 0.9, floor::memcpy_1mib)],
     },

@@ -25,6 +25,11 @@ pub fn all() -> Vec<Row> {
     .concat()
 }
 
+/// Makes what the samples of a row find: programs, files.
+pub fn prepare(row: &Row) -> Result<(), String> {
+    if row.name.starts_with("copy-") { copies::prepare(row.name) } else { Ok(()) }
+}
+
 /// A peer with a goal: the greatest ratio of our time to its time.
 const fn goal(name: &'static str, at_most: f64, measure: crate::row::Measure) -> Peer {
     Peer { name, goal: Some(at_most), measure }

@@ -10,7 +10,9 @@ use crate::row::Row;
 pub const ROWS: &[Row] = &[
     Row {
         name: "pipe-rtt",
-        what: "round trip of 64 bytes over a connection; processes on CPUs 0 and 1, blocking",
+        what: "round trip of 64 bytes over a connection (Python, ipc-channel: a number)",
+        pinned: "CPUs 0 and 1; Python not at all",
+        waits: "blocking",
         ours: rtt,
         peers: &[
             goal("socket-pair", 1.1, floor::socket_rtt),
@@ -20,7 +22,9 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "pipe-stream",
-        what: "8-byte messages one way; processes on CPUs 0 and 1, blocking",
+        what: "8-byte messages one way; two processes",
+        pinned: "CPUs 0 and 1; Python not at all",
+        waits: "blocking",
         ours: stream,
         peers: &[
             record("socket-pair-64", floor::socket_stream),

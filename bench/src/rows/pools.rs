@@ -1,6 +1,7 @@
 //! mp-pool, with two workers.
 
 use mp_pool::Pool;
+use mp_shm::Array;
 use serde_bytes::ByteBuf;
 
 use super::{goal, record};
@@ -12,6 +13,8 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "pool-map",
         what: "map of a million small items, two workers; time for one item",
+        pinned: "not at all",
+        waits: "blocking",
         ours: map,
         peers: &[
             goal("rayon", 2.0, threads::rayon_map),
@@ -19,8 +22,18 @@ pub const ROWS: &[Row] = &[
         ],
     },
     Row {
+        name: "pool-map-array",
+        what: "map of a million shared numbers in place, two workers; time for one number",
+        pinned: "not at all",
+        waits: "blocking",
+        ours: map_array,
+        peers: &[goal("rayon-in-place", 2.0, threads::rayon_in_place)],
+    },
+    Row {
         name: "pool-stream",
         what: "single tasks streamed (imap, chunks of one), two workers; time for one task",
+        pinned: "not at all",
+        waits: "blocking after a spin; the peers blocking",
         ours: stream,
         peers: &[
             goal("python-imap", 1.0 / 50.0, python::pool_stream),
@@ -29,13 +42,17 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "pool-apply",
-        what: "one task there and back, two workers, nothing pinned",
+        what: "one task there and back, two workers",
+        pinned: "not at all; the futex: CPUs 0 and 1",
+        waits: "blocking after a spin; the peers blocking",
         ours: apply,
         peers: &[goal("futex", 2.0, floor::futex_rtt), record("python-apply", python::pool_apply)],
     },
     Row {
         name: "pool-big",
         what: "one task with an argument of 64 MiB",
+        pinned: "not at all",
+        waits: "blocking",
         ours: big,
         peers: &[goal("python-apply", 1.0 / 4.0, python::pool_big)],
     },
@@ -67,6 +84,25 @@ fn map() -> Result<f64, String> {
     match result.map_err(text)?.last() {
         Some(last) if *last == COUNT as u64 => Ok(time),
         last => Err(format!("the last item is {last:?}")),
+    }
+}
+
+fn map_array() -> Result<f64, String> {
+    const COUNT: usize = 1_000_000;
+    const ROUNDS: usize = 20;
+    let pool = warm_pool()?;
+    let array = Array::from_slice(&vec![0_u64; COUNT]).map_err(|error| error.to_string())?;
+    pool.map_array(increment, &array).map_err(text)?;
+    let mut result = Ok(());
+    let time = per_op(ROUNDS * COUNT, || {
+        for _ in 0..ROUNDS {
+            result = pool.map_array(increment, &array);
+        }
+    });
+    result.map_err(text)?;
+    match array.get(COUNT - 1) {
+        Some(21) => Ok(time),
+        last => Err(format!("the last number is {last:?}")),
     }
 }
 

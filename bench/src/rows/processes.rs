@@ -11,6 +11,8 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "start-fork",
         what: "start a forked child that runs a function, and join it",
+        pinned: "not at all",
+        waits: "blocking",
         ours: fork,
         peers: &[
             goal("fork-waitpid", 1.2, floor::fork_wait),
@@ -21,6 +23,8 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "start-spawn",
         what: "start a fresh copy of the program that runs a function, and join it",
+        pinned: "not at all",
+        waits: "blocking",
         ours: spawn,
         peers: &[
             goal("std-command", 1.2, floor::command),
@@ -31,6 +35,8 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "start-forkserver",
         what: "start a child of the fork server that runs a function, and join it",
+        pinned: "not at all",
+        waits: "blocking",
         ours: forkserver,
         peers: &[
             goal("fork-waitpid", 2.0, floor::fork_wait),
@@ -40,6 +46,8 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "start-forkserver-1gib",
         what: "the same from a parent that has touched 1 GiB",
+        pinned: "not at all",
+        waits: "blocking",
         ours: forkserver_1gib,
         peers: &[goal("fork-waitpid-1gib", 1.0 / 20.0, floor::fork_wait_1gib)],
     },

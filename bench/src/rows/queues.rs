@@ -10,7 +10,9 @@ use crate::row::Row;
 pub const ROWS: &[Row] = &[
     Row {
         name: "queue-stream",
-        what: "8-byte messages one way, 1024 places; processes (crossbeam: threads) on CPUs 0 and 1",
+        what: "8-byte messages one way, 1024 places; two processes (crossbeam: threads)",
+        pinned: "CPUs 0 and 1",
+        waits: "blocking after a spin, as crossbeam; ipc-channel and Python blocking; shaq's writer and iceoryx2 polling",
         ours: stream,
         peers: &[
             goal("crossbeam", 1.0, channels::crossbeam_stream),
@@ -22,7 +24,9 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "queue-2p2c",
-        what: "8-byte messages, two producers on CPU 0, two consumers on CPU 1",
+        what: "8-byte messages, two producers, two consumers; four processes (crossbeam: threads)",
+        pinned: "producers on CPU 0, consumers on CPU 1",
+        waits: "blocking after a spin, as crossbeam; shaq's writers polling",
         ours: two_and_two,
         peers: &[
             goal("crossbeam", 1.0, channels::crossbeam_2p2c),
@@ -31,7 +35,9 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "queue-rtt",
-        what: "round trip of 8 bytes over two queues; processes on CPUs 0 and 1, spins as it sees fit",
+        what: "round trip of 8 bytes over two queues; two processes",
+        pinned: "CPUs 0 and 1",
+        waits: "blocking after a spin, as shaq; spin-polling polling; the others blocking",
         ours: rtt,
         peers: &[
             goal("futex-blocking", 1.1, floor::futex_rtt),
@@ -43,13 +49,17 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "queue-rtt-one-cpu",
-        what: "round trip of 8 bytes over two queues; both processes on CPU 0",
+        what: "round trip of 8 bytes over two queues; two processes",
+        pinned: "both on CPU 0",
+        waits: "blocking",
         ours: rtt_one_cpu,
         peers: &[goal("futex-blocking", 1.3, floor::futex_rtt_one_cpu)],
     },
     Row {
         name: "queue-1mib",
-        what: "1 MiB of bytes one way; processes on CPUs 0 and 1",
+        what: "1 MiB of bytes one way; two processes",
+        pinned: "CPUs 0 and 1",
+        waits: "blocking, ours after a spin",
         ours: one_mib,
         peers: &[
             goal("unix-stream", 1.0 / 3.0, floor::socket_1mib),
@@ -58,7 +68,9 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "queue-64mib",
-        what: "64 MiB of bytes one way; processes on CPUs 0 and 1",
+        what: "64 MiB of bytes one way; two processes (memcpy: one thread)",
+        pinned: "CPUs 0 and 1",
+        waits: "blocking, ours after a spin; memcpy waits for nobody",
         ours: sixty_four_mib,
         peers: &[goal("memcpy", 2.0, floor::memcpy_64mib)],
     },
