@@ -1,12 +1,15 @@
-//! Random deaths across the rooms, and the death of the process that has everything open.
+//! Random deaths across the rooms, the death of the process that has everything open, and strangers
+//! among a family.
 //!
 //! `MP_RACE_SECONDS` says how long the storm lasts, `MP_SEED` repeats the order of its deaths, and
 //! `MP_LONG=1` takes 500 parents. `docs/reliability.md` has the commands and the last figures.
 #![expect(clippy::print_stdout, reason = "the figures are what this program is for")]
 
 mod client;
+mod hostile;
 mod household;
 mod ledger;
+mod lengths;
 mod orders;
 mod orphans;
 mod parties;
@@ -35,6 +38,9 @@ fn main() {
         trial("storm::deaths_across_the_rooms", storm::run),
         trial("storm::a_seed_repeats_its_orders", storm::repeats),
         trial("storm::broken_twins_are_seen", storm::control),
+        trial("hostile::a_worker_that_writes_anything", hostile::run),
+        trial("lengths::nothing_large_is_allocated_for_a_promise", lengths::run),
+        trial("lengths::who_believes_it_is_seen", lengths::control),
         trial("orphans::a_dead_parent_leaves_nothing", orphans::run),
         trial("orphans::leaks_are_seen", orphans::control),
     ];
