@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use mp_pool::{Error, ExitStatus, Pool, TaskError};
 
 use crate::calls::{nap, square};
-use crate::life::wait_until;
-use crate::{Case, Kind, LONG, Random, race_time};
+use crate::{Case, Kind, LONG, Random, race_time, wait_until};
 
 pub(crate) const CASES: &[Case] = &[
     ("killed_in_a_task", killed_in_a_task),

@@ -3,11 +3,15 @@
 
 mod calls;
 mod deaths;
-mod edges;
 mod lane;
 mod life;
+mod limits;
 mod model;
+mod results;
+mod streams;
+mod values;
 mod whole;
+mod workers;
 
 use std::time::{Duration, Instant};
 
@@ -58,6 +62,15 @@ impl Kind {
 /// No test waits longer than this for one result.
 pub(crate) const LONG: Duration = Duration::from_secs(20);
 
+/// Waits until something holds.
+pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < LONG, "{what} never came");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
 /// How long a race is run.
 pub(crate) fn race_time() -> Duration {
     let seconds = std::env::var("MP_RACE_SECONDS").ok().and_then(|s| s.parse().ok());
@@ -92,8 +105,17 @@ fn main() {
     let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
     let mut trials = Vec::new();
     for kind in [Kind::Fork, Kind::Spawn, Kind::ForkServer, Kind::Threads] {
-        let everywhere =
-            calls::CASES.iter().chain(life::CASES).chain(edges::CASES).chain(model::CASES);
+        let everywhere = [
+            calls::CASES,
+            results::CASES,
+            streams::CASES,
+            values::CASES,
+            limits::CASES,
+            workers::CASES,
+            life::CASES,
+            model::CASES,
+        ];
+        let everywhere = everywhere.into_iter().flatten();
         let in_processes = deaths::CASES.iter().filter(|_| kind != Kind::Threads);
         let once = whole::CASES.iter().chain(lane::CASES).filter(|_| kind == Kind::ForkServer);
         for (name, case) in everywhere.chain(in_processes).chain(once) {

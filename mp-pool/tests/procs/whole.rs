@@ -5,7 +5,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use mp_pool::{Pool, Shared};
+use mp_pool::Pool;
 
 use crate::calls::{nap, square};
 use crate::deaths::all_go;
@@ -14,9 +14,7 @@ use crate::{Case, Kind};
 pub(crate) const CASES: &[Case] = &[
     ("gone_with_a_killed_parent", gone_with_a_killed_parent),
     ("ctrl_c_makes_no_noise", ctrl_c_makes_no_noise),
-    ("idle_pools_do_nothing", idle_pools_do_nothing),
     ("memory_stays_flat", memory_stays_flat),
-    ("shared_data", shared_data),
     ("descriptors_come_back", descriptors_come_back),
 ];
 
@@ -74,31 +72,6 @@ fn ctrl_c_makes_no_noise(_: Kind) {
     }
 }
 
-/// How many clock ticks of processor time a process has used, and how often it went to sleep.
-fn used(pid: u32) -> u64 {
-    let switches = |status: String| {
-        let line = status.lines().find(|line| line.starts_with("voluntary")).map(str::to_owned);
-        line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).unwrap_or(0)
-    };
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
-    tasks
-        .map(|task| std::fs::read_to_string(task.unwrap().path().join("status")).unwrap())
-        .map(switches)
-        .sum()
-}
-
-fn idle_pools_do_nothing(kind: Kind) {
-    let pool = kind.pool(2);
-    pool.map(square, 0..100).unwrap();
-    nap(50);
-    let pids: Vec<u32> = pool.stats().workers.iter().filter_map(|worker| worker.pid).collect();
-    let all = || pids.iter().map(|pid| used(*pid)).sum::<u64>() + used(std::process::id());
-    let before = all();
-    nap(500);
-    let woken = all() - before;
-    assert!(woken <= 4, "an idle pool woke {woken} times in half a second");
-}
-
 fn resident() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
@@ -115,33 +88,6 @@ fn memory_stays_flat(kind: Kind) {
     let grown = resident().saturating_sub(before);
     assert!(grown < 2 << 20, "{grown} bytes more after {tasks} tasks");
     eprintln!("{tasks} tasks in {:?}, {grown} bytes more", start.elapsed());
-}
-
-fn shared_data(kind: Kind) {
-    // C35
-    fn sum((numbers, from): (mp_shm::Frozen<u64>, usize)) -> u64 {
-        numbers[from..from + 1_000].iter().sum()
-    }
-    fn nth((words, at): (Shared<Vec<String>>, usize)) -> (String, bool) {
-        let words = words.get().unwrap();
-        (words[at].clone(), std::sync::Arc::strong_count(&words) > 1)
-    }
-    let pool = kind.pool(2);
-    let numbers: Vec<u64> = (0..1_000_000).collect();
-    let frozen = mp_shm::Frozen::from_slice(&numbers).unwrap();
-    let parts = (0..1_000).map(|part| (frozen.clone(), part * 1_000));
-    let start = Instant::now();
-    let sums = pool.with().chunk(10).map(sum, parts).unwrap();
-    assert_eq!(sums.iter().sum::<u64>(), 999_999 * 1_000_000 / 2);
-    assert!(start.elapsed() < Duration::from_secs(5));
-    let words = Shared::new(&(0..100).map(|n| n.to_string()).collect::<Vec<_>>()).unwrap();
-    let found = pool.map(nth, (0..100).map(|at| (words.clone(), at))).unwrap();
-    for (at, (word, kept)) in found.into_iter().enumerate() {
-        assert_eq!((word, kept), (at.to_string(), true));
-    }
-    let array = mp_shm::Array::from_slice(&numbers[..10_000]).unwrap();
-    pool.map_array(square, &array).unwrap();
-    assert!(array.iter().zip(numbers).all(|(square, x)| square == x * x));
 }
 
 fn descriptors_come_back(kind: Kind) {
