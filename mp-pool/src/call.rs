@@ -121,7 +121,7 @@ impl Call {
         for (first, count, body) in chunk.runs {
             let (batch, fds) = (Arc::clone(batch), Arc::clone(&fds));
             let limits = self.limits;
-            pool.submit(Work { batch, first, count, body, fds, limits, asked: false })?;
+            pool.submit(Work { batch, first, count, body, fds, limits, asked: None })?;
         }
         Ok(())
     }

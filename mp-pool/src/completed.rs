@@ -1,6 +1,8 @@
 //! Waiting for several results.
 
 use std::collections::VecDeque;
+use std::fmt;
+use std::iter::FusedIterator;
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::time::Duration;
@@ -8,8 +10,8 @@ use std::time::Duration;
 use mp_sys::Deadline;
 use parking_lot::{Condvar, Mutex};
 
-use crate::AsyncResult;
 use crate::batch::Effect;
+use crate::{AsyncResult, Error};
 
 /// What [`wait_for`] waits for.
 ///
@@ -122,10 +124,6 @@ pub fn wait_for<T>(
 
 /// Gives results in the order in which they come.
 ///
-/// # Blocking
-///
-/// The iterator's `next` waits as [`AsyncResult::get`] does.
-///
 /// # Examples
 ///
 /// ```
@@ -140,10 +138,84 @@ pub fn wait_for<T>(
 /// ```
 ///
 /// Python: `concurrent.futures.as_completed(fs)`.
-pub fn as_completed<T>(
-    results: impl IntoIterator<Item = AsyncResult<T>>,
-) -> impl Iterator<Item = AsyncResult<T>> {
+pub fn as_completed<T>(results: impl IntoIterator<Item = AsyncResult<T>>) -> AsCompleted<T> {
     let results: Vec<_> = results.into_iter().collect();
-    let finish = Finish::of(&results);
-    (0..results.len()).filter_map(move |_| Some(results[finish.next(None)?].clone()))
+    AsCompleted { finish: Finish::of(&results), given: 0, results }
+}
+
+/// The iterator that [`as_completed`] returns.
+pub struct AsCompleted<T> {
+    results: Vec<AsyncResult<T>>,
+    finish: Arc<Finish>,
+    given: usize,
+}
+
+impl<T> AsCompleted<T> {
+    /// As `next`, but waits no longer than `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`] when the time is up; the others can still be waited for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use mp_pool::{Error, Pool, as_completed};
+    /// # let pool = Pool::builder().workers(1).threads().start()?;
+    /// fn nap(millis: u64) { std::thread::sleep(Duration::from_millis(millis)) }
+    ///
+    /// let mut naps = as_completed([pool.apply_async(nap, 300)?]);
+    /// let soon = naps.next_timeout(Duration::from_millis(1));
+    /// assert!(matches!(soon, Err(Error::TimedOut)));
+    /// assert!(naps.next().is_some());
+    /// assert!(naps.next_timeout(Duration::ZERO)?.is_none(), "there was but one");
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// Python: `as_completed(fs, timeout)`, whose time is that of the whole iteration.
+    pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<AsyncResult<T>>, Error> {
+        let deadline = Deadline::after(timeout);
+        match self.next_until(Some(deadline)) {
+            None if self.len() > 0 => Err(Error::TimedOut),
+            next => Ok(next),
+        }
+    }
+
+    fn next_until(&mut self, deadline: Option<Deadline>) -> Option<AsyncResult<T>> {
+        if self.len() == 0 {
+            return None;
+        }
+        let index = self.finish.next(deadline)?;
+        self.given += 1;
+        Some(self.results[index].clone())
+    }
+}
+
+impl<T> Iterator for AsCompleted<T> {
+    type Item = AsyncResult<T>;
+
+    /// Waits for the next result to come.
+    ///
+    /// # Blocking
+    ///
+    /// As [`AsyncResult::get`].
+    fn next(&mut self) -> Option<AsyncResult<T>> {
+        self.next_until(None)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.results.len() - self.given;
+        (left, Some(left))
+    }
+}
+
+impl<T> ExactSizeIterator for AsCompleted<T> {}
+
+impl<T> FusedIterator for AsCompleted<T> {}
+
+impl<T> fmt::Debug for AsCompleted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsCompleted").field("left", &self.len()).finish_non_exhaustive()
+    }
 }

@@ -131,12 +131,15 @@ impl Job {
         let mut done = 0;
         let ((), outgoing) = fd_table::collect(|| {
             fd_table::supply(incoming, || {
-                while done < count {
+                while done < count && !reply.is_deserted() {
                     // All items in one guard, and after a panic the others in another.
                     let panic = catch_panic_quietly(|| {
                         while done < count {
                             if timed {
-                                reply.begin_item();
+                                local::begin_item(reply.begin_item());
+                            }
+                            if reply.is_deserted() {
+                                return;
                             }
                             let item = match rest.take() {
                                 Some(Item::Value(item)) => item,

@@ -7,8 +7,8 @@
 //!
 //! ```text
 //!    0  worker's line   task_head, reply_tail, draft, since, state, met
-//!   64  pool's line     task_tail, reply_head, stop, mark
-//!  128  sleepers        worker (a futex), room (a flag), retire (a flag)
+//!   64  pool's line     task_tail, reply_head, stop, mark, overdue
+//!  128  sleepers        worker (a futex), room (a flag), retire (0, SOON, NOW, ALONE)
 //!  192  claims          one word for each queued task, a ring of CLAIMS
 //! 1216  task ring       capacity bytes
 //!       reply ring      capacity bytes
@@ -37,7 +37,7 @@ const CLAIMS_AT: usize = 192;
 const RINGS_AT: usize = CLAIMS_AT + CLAIMS * size_of::<AtomicU64>();
 
 /// The version of the layout above, in place of an element's hash.
-const LAYOUT: u64 = 2;
+const LAYOUT: u64 = 3;
 
 /// Words that only the worker writes.
 pub(crate) mod of_worker {
@@ -65,6 +65,8 @@ pub(crate) mod of_pool {
     pub(crate) const STOP: usize = 2;
     /// How many claim words the worker has passed when a patient caller wants to hear from it.
     pub(crate) const MARK: usize = 3;
+    /// When the item began that is asked to stop.
+    pub(crate) const OVERDUE: usize = 4;
 }
 
 /// Words on which the two wake each other.
@@ -73,12 +75,19 @@ pub(crate) mod sleepers {
     pub(crate) const WORKER: usize = 0;
     /// 1: the pool waits for room in the task ring.
     pub(crate) const ROOM: usize = 1;
-    /// 1: the worker is to end once the task ring is empty.
+    /// [`SOON`](super::SOON), [`NOW`](super::NOW), [`ALONE`](super::ALONE): the worker is to end.
     pub(crate) const RETIRE: usize = 2;
 }
 
 /// The worker takes tasks.
 pub(crate) const READY: u64 = 1;
+
+/// The worker is to end once the task ring is empty.
+pub(crate) const SOON: u32 = 1;
+/// The worker is a thread, which cannot be killed: it is to begin no other item.
+pub(crate) const NOW: u32 = 2;
+/// As `NOW`, and nobody reads any more what it writes.
+pub(crate) const ALONE: u32 = 3;
 
 /// The memory of a lane, as both ends see it.
 #[derive(Clone, Debug)]

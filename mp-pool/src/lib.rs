@@ -37,7 +37,7 @@ mod worker_end;
 
 pub use async_result::AsyncResult;
 pub use builder::Builder;
-pub use completed::{Wait, as_completed, wait_for};
+pub use completed::{AsCompleted, Wait, as_completed, wait_for};
 pub use error::{Error, TaskError};
 pub use function::Initialised;
 pub use imap::Imap;

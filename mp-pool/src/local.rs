@@ -19,6 +19,8 @@ struct Worker {
     pool: Placed<[AtomicU64; 8]>,
     /// The task that runs.
     task: u64,
+    /// When its item began, if it runs against the clock.
+    since: u64,
     initialised: bool,
     kept: HashMap<TypeId, Box<dyn Any>>,
 }
@@ -29,7 +31,8 @@ fn with<R>(look: impl FnOnce(&mut Worker) -> R) -> Option<R> {
 
 pub(crate) fn enter(lane: &Lane, index: u32) {
     let pool = lane.pool.clone();
-    let worker = Worker { index, pool, task: 0, initialised: false, kept: HashMap::new() };
+    let worker =
+        Worker { index, pool, task: 0, since: 0, initialised: false, kept: HashMap::new() };
     WORKER.set(Some(worker));
 }
 
@@ -39,7 +42,11 @@ pub(crate) fn leave() {
 }
 
 pub(crate) fn begin(task: u64) {
-    with(|worker| worker.task = task);
+    with(|worker| (worker.task, worker.since) = (task, 0));
+}
+
+pub(crate) fn begin_item(since: u64) {
+    with(|worker| worker.since = since);
 }
 
 pub(crate) fn end() {
@@ -70,16 +77,20 @@ fn resident_at(path: &str) -> u64 {
     pages.unwrap_or(0) * 4096
 }
 
-/// Whether the running task has been asked to stop: its soft time limit has passed, or
+/// Whether the running task has been asked to stop: its soft time limit has passed (in a chunk, its
+/// item's), or
 /// [`AsyncResult::ask_to_stop`](crate::AsyncResult::ask_to_stop) was called.
 ///
 /// A task that looks now and then can end in its own way, with a result of its own. Always `false`
-/// outside of a worker. One load of a word: cheap enough for an inner loop.
+/// outside of a worker. Two loads of a word: cheap enough for an inner loop.
 ///
 /// Python: billiard's `SoftTimeLimitExceeded`.
 pub fn should_stop() -> bool {
     with(|worker| {
-        worker.task != 0 && worker.pool[of_pool::STOP].load(Ordering::Relaxed) == worker.task
+        let asked = |word: usize, number| {
+            number != 0 && worker.pool[word].load(Ordering::Relaxed) == number
+        };
+        asked(of_pool::STOP, worker.task) || asked(of_pool::OVERDUE, worker.since)
     })
     .unwrap_or(false)
 }

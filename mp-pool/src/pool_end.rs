@@ -7,7 +7,9 @@ use mp_sys::futex;
 use mp_sys::socket::{RecvFlags, SendFlags};
 
 use crate::bell::{recv_fds, send_fds};
-use crate::lane::{CLAIMS, Frame, Lane, QUEUED, TAKEN, of_pool, of_worker, sleepers};
+use crate::lane::{
+    ALONE, CLAIMS, Frame, Lane, NOW, QUEUED, SOON, TAKEN, of_pool, of_worker, sleepers,
+};
 
 /// The end that writes tasks and reads replies. Nothing here ever waits.
 #[derive(Debug)]
@@ -124,13 +126,32 @@ impl PoolEnd {
 
     /// Tells the worker to end once its ring is empty.
     pub(crate) fn retire(&self) {
-        self.lane.sleepers[sleepers::RETIRE].store(1, Ordering::Release);
+        self.lane.sleepers[sleepers::RETIRE].store(SOON, Ordering::Release);
+        self.wake();
+    }
+
+    /// Tells a worker that cannot be killed to begin nothing more.
+    pub(crate) fn desert(&self) {
+        self.lane.sleepers[sleepers::RETIRE].store(NOW, Ordering::Release);
+        // It also has the fence that pairs with the one in `Reply::begin_item`.
+        self.wake();
+    }
+
+    /// Tells a [deserted](PoolEnd::desert) worker that nobody reads what it writes.
+    pub(crate) fn leave_alone(&self) {
+        // Release: pairs with the Acquire in `Reply::room`: what we read is behind us.
+        self.lane.sleepers[sleepers::RETIRE].store(ALONE, Ordering::Release);
         self.wake();
     }
 
     /// Asks the task to stop, should it be the one that runs.
     pub(crate) fn ask_to_stop(&self, task: u64) {
         self.lane.pool[of_pool::STOP].store(task, Ordering::Relaxed);
+    }
+
+    /// Asks the item that began at this moment to stop, should it be the one that runs.
+    pub(crate) fn ask_item_to_stop(&self, since: u64) {
+        self.lane.pool[of_pool::OVERDUE].store(since, Ordering::Relaxed);
     }
 
     /// One of the worker's states.

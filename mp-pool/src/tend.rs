@@ -34,10 +34,11 @@ impl Core {
             if limits.timeout.is_some_and(|limit| begun.plus(limit) <= now) {
                 self.condemn(id, Fate::Timeout);
             } else if limits.soft_timeout.is_some_and(|limit| begun.plus(limit) <= now)
+                && work.asked != Some(begun)
                 && let Some(worker) = &self.slots[slot].worker
             {
-                worker.end.ask_to_stop(id);
-                self.ledger.get_mut(id).into_iter().for_each(|work| work.asked = true);
+                worker.end.ask_item_to_stop(begun.as_nanos());
+                self.ledger.get_mut(id).into_iter().for_each(|work| work.asked = Some(begun));
             }
         }
     }
@@ -78,10 +79,13 @@ impl Core {
                     {
                         at(begun.plus(limit));
                     }
-                    if let Some(limit) = work.limits.soft_timeout
-                        && !work.asked
-                    {
-                        at(begun.plus(limit));
+                    if let Some(limit) = work.limits.soft_timeout {
+                        // The next item of a chunk may begin at any moment.
+                        match work.asked == Some(begun) {
+                            false => at(begun.plus(limit)),
+                            true if work.count > 1 => at(now.plus(limit)),
+                            true => {}
+                        }
                     }
                     if running.is_none_or(|(running, _)| running != *id) {
                         break; // Those behind it begin later still.

@@ -4,6 +4,8 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mp_sys::Deadline;
+
 use crate::batch::Batch;
 use crate::codec::{Block, Row};
 use crate::job::{begin_body, items_at};
@@ -37,8 +39,8 @@ pub(crate) struct Work {
     pub(crate) body: Vec<u8>,
     pub(crate) fds: Arc<Vec<OwnedFd>>,
     pub(crate) limits: Limits,
-    /// Whether it has been asked to stop.
-    pub(crate) asked: bool,
+    /// When the item began that was last asked to stop for its soft limit.
+    pub(crate) asked: Option<Deadline>,
 }
 
 impl Work {
@@ -63,7 +65,7 @@ impl Work {
                 body,
                 fds: Arc::clone(&self.fds),
                 limits: self.limits,
-                asked: false,
+                asked: None,
             }
         };
         let one = part(done, 1, from, row);

@@ -8,7 +8,7 @@ use mp_sys::{Deadline, futex};
 
 use crate::bell::{Bell, recv_fds, send_fds};
 use crate::codec::{Block, Number};
-use crate::lane::{CLAIMS, Frame, Lane, QUEUED, TAKEN, of_pool, of_worker, sleepers};
+use crate::lane::{ALONE, CLAIMS, Frame, Lane, NOW, QUEUED, TAKEN, of_pool, of_worker, sleepers};
 
 /// The end that reads tasks and writes replies.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl WorkerEnd {
     /// Waits for the pool; if that dies, the kernel ends this process too.
     pub(crate) fn next(&mut self, body: &mut Vec<u8>) -> Option<Claimed> {
         body.clear();
-        loop {
+        while !self.is_deserted() {
             let Some(frame) = self.peek() else {
                 if self.lane.sleepers[sleepers::RETIRE].load(Ordering::Acquire) != 0 {
                     return None;
@@ -83,6 +83,14 @@ impl WorkerEnd {
             }
             body.clear();
         }
+        None
+    }
+
+    /// Whether no other item is to be begun.
+    #[inline]
+    fn is_deserted(&self) -> bool {
+        // Relaxed: seen a little later, it costs an item that counts for nobody.
+        self.lane.sleepers[sleepers::RETIRE].load(Ordering::Relaxed) >= NOW
     }
 
     /// Whether a task waits, or the worker is to end.
@@ -137,8 +145,9 @@ impl WorkerEnd {
             frame = loop {
                 match self.peek() {
                     Some(frame) => break frame,
-                    // One that is to retire waits for the rest all the same.
-                    None => self.sleep(|| self.peek().is_some()),
+                    None if self.is_deserted() => return false,
+                    // One that is to retire soon waits for the rest all the same.
+                    None => self.sleep(|| self.peek().is_some() || self.is_deserted()),
                 }
             };
         }
@@ -306,10 +315,20 @@ impl Reply<'_> {
         self.end.lane.worker[of_worker::DRAFT].store(self.at, Ordering::Release);
     }
 
-    /// Notes when an item began, for a task that runs against the clock.
-    pub(crate) fn begin_item(&self) {
+    /// Whether no other item is to be begun: those that are left belong to another worker.
+    #[inline]
+    pub(crate) fn is_deserted(&self) -> bool {
+        self.end.is_deserted()
+    }
+
+    /// Notes when an item began, for a task that runs against the clock, and returns that.
+    pub(crate) fn begin_item(&self) -> u64 {
         let now = Deadline::now().as_nanos();
         self.end.lane.worker[of_worker::SINCE].store(now, Ordering::Relaxed);
+        // SeqCst: pairs with the fence in `PoolEnd::desert`: either we see that we are deserted, or
+        // the pool sees that all before this item is done.
+        fence(Ordering::SeqCst);
+        now
     }
 
     /// Ends the reply. `nanos` is how long the task ran.
@@ -353,6 +372,9 @@ impl Reply<'_> {
         let ring = self.end.lane.replies.capacity() as u64;
         // Acquire: pairs with the Release in `PoolEnd::next_reply`.
         let head = self.end.lane.pool[of_pool::REPLY_HEAD].load(Ordering::Acquire);
+        let is_read = self.end.lane.sleepers[sleepers::RETIRE].load(Ordering::Acquire) != ALONE;
+        // What nobody reads may be written over.
+        let head = if is_read { head } else { self.begin };
         (head + ring).min(self.begin + ring / 4)
     }
 

@@ -36,11 +36,11 @@ impl Core {
     /// Ends a worker. A process is seen to at its death; a thread is left alone at once.
     pub(crate) fn kill(&mut self, slot: usize) {
         let Some(worker) = &mut self.slots[slot].worker else { return };
-        worker.ended = true;
+        let again = std::mem::replace(&mut worker.ended, true);
         worker.doomed = None;
-        if !worker.hand.kill() {
+        if !worker.hand.kill() && !again {
             let status = worker.hand.status();
-            worker.end.retire();
+            worker.end.desert();
             self.bury(slot, status);
         }
     }
@@ -61,6 +61,7 @@ impl Core {
         if worker.end.leftovers(&mut bytes).is_err() {
             bytes.clear();
         }
+        worker.end.leave_alone();
         let queue: Vec<TaskId> = self.ledger.queue(slot).iter().rev().copied().collect();
         for id in queue {
             let Some(Place::At { claim, .. }) = self.ledger.place(id) else { continue };
@@ -99,7 +100,7 @@ impl Core {
             return self.deliver(&batch, task, left, Content::Failed(TaskError::Cancelled));
         }
         let limits = work.limits;
-        work.asked = false;
+        work.asked = None;
         let (item, rest) = work.cut(done);
         if let Some(rest) = rest {
             self.resubmit(rest);
@@ -170,6 +171,7 @@ impl Core {
     /// latest after `grace`.
     pub(crate) fn end(&mut self, error: TaskError, grace: Duration) {
         for slot in 0..self.slots.len() {
+            self.lay_off(slot);
             self.drain(slot);
         }
         self.phase = Phase::Ended;

@@ -21,6 +21,10 @@ pub(crate) const CASES: &[Case] = &[
     ("memory_limit", memory_limit),
     ("workers_end_with_the_pool", workers_end_with_the_pool),
     ("inner_pools_end_with_the_outer", inner_pools_end_with_the_outer),
+    ("a_death_is_told_within_a_second", a_death_is_told_within_a_second),
+    ("a_poison_task_cannot_loop", a_poison_task_cannot_loop),
+    ("slow_deaths_are_no_storm", slow_deaths_are_no_storm),
+    ("a_stopped_worker_meets_its_limit", a_stopped_worker_meets_its_limit),
 ];
 
 fn kill(pid: u32, signal: i32) {
@@ -286,4 +290,62 @@ fn inner_pools_end_with_the_outer(kind: Kind) {
     assert!(matches!(result.get_timeout(LONG), Err(Error::Task(TaskError::WorkerDied { .. }))));
     all_go(&inner);
     std::fs::remove_file(path).unwrap();
+}
+
+fn a_death_is_told_within_a_second(kind: Kind) {
+    let pool = kind.pool(2);
+    let pair = pool.with().chunk(1).map_async(nap, [60_000, 5]).unwrap();
+    wait_until("one runs", || {
+        pool.stats().workers.iter().any(|w| w.running > Some(Duration::from_millis(50)))
+    });
+    let worker = pool.stats().workers.into_iter().find(|worker| worker.running.is_some()).unwrap();
+    let start = Instant::now();
+    kill(worker.pid.unwrap(), 15);
+    match pair.get_timeout(LONG) {
+        Err(Error::Task(TaskError::WorkerDied { pid, status, task })) => {
+            assert_eq!((pid, status, task), (worker.pid.unwrap(), ExitStatus::Signaled(15), 0));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    wait_until("full size", || pool.stats().workers.iter().filter(|w| w.ready).count() == 2);
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    let counts: Vec<u64> = pool.stats().workers.iter().map(|worker| worker.restarts).collect();
+    assert_eq!(counts[worker.index], 1);
+    assert_eq!(counts.iter().sum::<u64>(), 1);
+}
+
+fn a_poison_task_cannot_loop(kind: Kind) {
+    let pool = kind.pool(2);
+    for (before, retries) in [(0, 0), (1, 3)] {
+        let result = pool.with().retries(retries).apply(die, 13);
+        assert!(matches!(result, Err(Error::Task(TaskError::WorkerDied { .. }))), "{result:?}");
+        assert_eq!(pool.stats().restarts, before + 1 + u64::from(retries));
+    }
+}
+
+fn slow_deaths_are_no_storm(kind: Kind) {
+    let period = Duration::from_millis(50);
+    let pool = kind.start(|builder| builder.workers(1).restart_limit(1, period));
+    for _ in 0..3 {
+        assert!(pool.apply(die, 13).is_err());
+        std::thread::sleep(2 * period);
+    }
+    assert_eq!(pool.apply(square, 3).unwrap(), 9);
+}
+
+/// A worker that somebody stops, with a task and in the midst of nothing.
+fn a_stopped_worker_meets_its_limit(kind: Kind) {
+    let pool = kind.pool(1);
+    let limited = pool.with().timeout(Duration::from_millis(300));
+    let result = limited.apply_async(nap, 100).unwrap();
+    wait_until("it runs", || pool.stats().workers[0].running.is_some());
+    kill(pool.stats().workers[0].pid.unwrap(), 19);
+    let result = result.get_timeout(LONG);
+    assert!(matches!(result, Err(Error::Task(TaskError::Timeout))), "{result:?}");
+    assert_eq!(pool.apply(square, 3).unwrap(), 9);
+    let stopped = pool.stats().workers[0].pid.unwrap();
+    kill(stopped, 19);
+    drop(pool);
+    all_go(&[stopped]);
 }

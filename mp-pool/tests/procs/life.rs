@@ -1,5 +1,6 @@
 //! The life of a pool.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use mp_pool::{Error, Pool, TaskError};
@@ -21,6 +22,8 @@ pub(crate) const CASES: &[Case] = &[
     ("many_workers", many_workers),
     ("an_idle_pool_sleeps", an_idle_pool_sleeps),
     ("stats", stats),
+    ("stats_while_it_runs", stats_while_it_runs),
+    ("the_method_is_what_was_said", the_method_is_what_was_said),
 ];
 
 fn settings_that_make_no_sense(kind: Kind) {
@@ -156,7 +159,7 @@ fn nested(kind: Kind) {
 
 fn many_workers(kind: Kind) {
     // test_large_pool
-    let many = if kind == Kind::Spawn { 40 } else { 200 };
+    let many = 200;
     let pool = kind.pool(many);
     assert_eq!(pool.map(square, 0..1_000).unwrap().len(), 1_000);
     assert_eq!(pool.stats().workers.len(), many);
@@ -210,5 +213,54 @@ fn stats(kind: Kind) {
     for worker in &stats.workers {
         assert_eq!(worker.pid.is_some(), kind != Kind::Threads);
         assert!(worker.memory.is_none_or(|bytes| bytes > 100_000), "{worker:?}");
+    }
+}
+
+fn stats_while_it_runs(kind: Kind) {
+    let pool = kind.pool(2);
+    pool.with().chunk(1).map(nap, [1; 4]).unwrap();
+    let results = pool.with().chunk(1).map_async(nap, vec![60; 302]).unwrap();
+    wait_until("both run", || pool.stats().workers.iter().all(|w| w.running.is_some()));
+    nap(20);
+    let stats = pool.stats();
+    let in_lanes: usize = stats.workers.iter().map(|worker| worker.queued).sum();
+    assert_eq!(stats.queued, in_lanes);
+    let open = stats.waiting + stats.queued;
+    assert_eq!(stats.items + open as u64, 306, "{stats:?}");
+    assert!(stats.waiting >= 302 - 2 * 128 && stats.queued > 100, "{stats:?}");
+    for (index, worker) in stats.workers.iter().enumerate() {
+        assert_eq!(worker.index, index);
+        assert!(worker.ready && worker.running.is_some() && worker.restarts == 0);
+        assert!(worker.running.unwrap() <= worker.busy, "{worker:?}");
+        assert_eq!(worker.memory.is_some(), kind != Kind::Threads);
+    }
+    assert!(results.cancel());
+    assert!(is_cancelled(results.get_timeout(LONG)));
+    wait_until("full size", || pool.stats().workers.iter().filter(|w| w.ready).count() == 2);
+    let rest: Vec<Duration> = pool.stats().workers.iter().map(|worker| worker.idle).collect();
+    nap(50);
+    let stats = pool.stats();
+    assert_eq!((stats.waiting, stats.queued), (0, 0));
+    for (worker, before) in stats.workers.iter().zip(rest) {
+        assert!(worker.idle >= before + Duration::from_millis(50) && worker.running.is_none());
+    }
+    let took: Vec<Duration> = stats.slowest.iter().map(|slow| slow.took).collect();
+    assert!(took.len() <= 5 && took.is_sorted_by(|one, next| one >= next), "{took:?}");
+}
+
+/// What a worker has of its parent says how it was made.
+fn the_method_is_what_was_said(kind: Kind) {
+    static MARK: AtomicU32 = AtomicU32::new(0);
+    MARK.store(7, Ordering::SeqCst);
+    let pool = kind.pool(1);
+    let mark = pool.apply(|()| MARK.load(Ordering::SeqCst), ()).unwrap();
+    let same_memory = matches!(kind, Kind::Fork | Kind::Threads);
+    assert_eq!(mark, if same_memory { 7 } else { 0 });
+    let parent = pool.apply(|()| std::os::unix::process::parent_id(), ()).unwrap();
+    let me = std::process::id();
+    match kind {
+        Kind::Fork | Kind::Spawn => assert_eq!(parent, me),
+        Kind::ForkServer => assert_ne!(parent, me),
+        Kind::Threads => {}
     }
 }

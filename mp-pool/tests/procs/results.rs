@@ -1,11 +1,17 @@
 //! Results that are waited for, watched, awaited and cancelled.
 
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::channel;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use mp_pool::{Error, TaskError, Wait, as_completed, wait_for};
 
 use crate::calls::{nap, picky, square};
+use crate::life::is_cancelled;
 use crate::{Case, Kind, LONG};
 
 pub(crate) const CASES: &[Case] = &[
@@ -17,6 +23,11 @@ pub(crate) const CASES: &[Case] = &[
     ("callbacks_delay_nothing", callbacks_delay_nothing),
     ("progress", progress),
     ("cancel_what_waits", cancel_what_waits),
+    ("futures_polled_by_hand", futures_polled_by_hand),
+    ("futures_of_a_pool_that_ends", futures_of_a_pool_that_ends),
+    ("completion_in_time", completion_in_time),
+    ("callbacks_in_order", callbacks_in_order),
+    ("join_waits_for_callbacks", join_waits_for_callbacks),
 ];
 
 fn get_timeout(kind: Kind) {
@@ -142,4 +153,109 @@ fn cancel_what_waits(kind: Kind) {
         }
     }
     assert!(!running.cancel(), "it is over");
+}
+
+/// A waker that counts.
+#[derive(Default)]
+struct Counter(AtomicU32);
+
+impl Wake for Counter {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn futures_polled_by_hand(kind: Kind) {
+    let pool = kind.pool(1);
+    let (first, second) = (Arc::new(Counter::default()), Arc::new(Counter::default()));
+    let mut future = pin!(pool.apply_async(nap, 200).unwrap());
+    for counter in [&first, &first, &second, &second] {
+        let waker = Waker::from(Arc::clone(counter));
+        assert!(future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    assert_eq!(second.0.load(Ordering::SeqCst), 0);
+    crate::wait_until("the waker of the last poll", || second.0.load(Ordering::SeqCst) > 0);
+    assert_eq!(second.0.load(Ordering::SeqCst), 1, "once, however often it was polled");
+    let waker = Waker::noop();
+    match future.as_mut().poll(&mut Context::from_waker(waker)) {
+        Poll::Ready(Ok(200)) => {}
+        other => panic!("{other:?}"),
+    }
+    // A future that is dropped leaves its task alone, and nobody is woken for it.
+    let dropped = pool.apply_async(nap, 30).unwrap();
+    let other = dropped.clone();
+    assert!(pin!(dropped).poll(&mut Context::from_waker(waker)).is_pending());
+    assert_eq!(other.get_timeout(LONG).unwrap(), 30);
+}
+
+fn futures_of_a_pool_that_ends(kind: Kind) {
+    let pool = kind.pool(2);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let mut tasks: Vec<_> =
+            (0..200).map(|x| tokio::spawn(pool.apply_async(square, x).unwrap())).collect();
+        for (x, task) in (0..).zip(tasks.drain(..)) {
+            assert_eq!(task.await.unwrap().unwrap(), x * x);
+        }
+        let cut = tokio::spawn(pool.apply_async(nap, 2_000).unwrap());
+        let many = tokio::spawn(pool.map_async(nap, [2_000; 50]).unwrap());
+        tokio::task::yield_now().await;
+        drop(pool);
+        assert!(is_cancelled(cut.await.unwrap()));
+        assert!(is_cancelled(many.await.unwrap()));
+    });
+}
+
+fn completion_in_time(kind: Kind) {
+    let pool = kind.pool(1);
+    let mut order = as_completed([1, 400].map(|millis| pool.apply_async(nap, millis).unwrap()));
+    assert_eq!(order.next_timeout(LONG).unwrap().unwrap().get().unwrap(), 1);
+    let soon = Duration::from_millis(20);
+    assert!(matches!(order.next_timeout(soon), Err(Error::TimedOut)));
+    assert_eq!(order.len(), 1, "it can still be waited for");
+    assert_eq!(order.next().unwrap().get().unwrap(), 400);
+    assert!(order.next_timeout(soon).unwrap().is_none());
+    let done = [2, 3].map(|x| pool.apply_async(square, x).unwrap());
+    assert_eq!(wait_for(&done, Wait::All, None), [0, 1]);
+    assert_eq!(as_completed(done.iter().cloned()).count(), 2, "what was there before");
+    assert_eq!(as_completed::<u64>([]).count(), 0);
+    assert!(wait_for::<u64>(&[], Wait::First, None).is_empty());
+    let (one, two) = (pool.apply_async(nap, 1).unwrap(), pool.apply_async(nap, 3_000).unwrap());
+    let cancelled = two.clone();
+    one.on_ready(move |_| _ = cancelled.cancel());
+    let failed = as_completed([two, one]).filter(|result| !result.successful().unwrap());
+    assert_eq!(failed.count(), 1, "a cancelled one has come, too");
+}
+
+fn callbacks_in_order(kind: Kind) {
+    let pool = kind.pool(1);
+    let (sender, calls) = channel();
+    let results = [pool.apply_async(nap, 3_000).unwrap(), pool.apply_async(square, 3).unwrap()];
+    for (at, result) in results.iter().enumerate() {
+        for name in ["a", "b", "c"] {
+            let sender = sender.clone();
+            result.on_ready(move |value| sender.send((at, name, value.ok())).unwrap());
+        }
+    }
+    assert!(results[0].cancel());
+    let mut heard: Vec<_> = (0..6).map(|_| calls.recv_timeout(LONG).unwrap()).collect();
+    heard.sort_by_key(|call| call.0); // Stable.
+    let expected = [(0, None), (1, Some(9))];
+    let expected = expected.map(|(at, value)| ["a", "b", "c"].map(|name| (at, name, value)));
+    assert_eq!(heard, expected.concat(), "exactly once each");
+}
+
+fn join_waits_for_callbacks(kind: Kind) {
+    let pool = kind.pool(1);
+    let done = Arc::new(AtomicU32::new(0));
+    for _ in 0..3 {
+        let done = Arc::clone(&done);
+        pool.apply_async(square, 1).unwrap().on_ready(move |_| {
+            nap(30);
+            done.fetch_add(1, Ordering::SeqCst);
+        });
+    }
+    pool.close();
+    pool.join_timeout(LONG).unwrap();
+    assert_eq!(done.load(Ordering::SeqCst), 3);
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use mp_pool::Error;
+use mp_pool::{Error, TaskError};
 
 use crate::calls::{nap, picky, square};
 use crate::{Case, Kind, LONG};
@@ -17,6 +17,9 @@ pub(crate) const CASES: &[Case] = &[
     ("imap_goes_on_after_failures", imap_goes_on_after_failures),
     ("imap_dropped_midway", imap_dropped_midway),
     ("failing_input", failing_input),
+    ("window_of_the_pool", window_of_the_pool),
+    ("streams_side_by_side", streams_side_by_side),
+    ("endless_until_the_pool_ends", endless_until_the_pool_ends),
 ];
 
 fn imap(kind: Kind) {
@@ -110,4 +113,53 @@ fn failing_input(kind: Kind) {
     });
     assert!(done >= 5, "{done} results came before the input failed");
     assert_eq!(pool.map(square, 0..3).unwrap(), [0, 1, 4]);
+}
+
+fn window_of_the_pool(kind: Kind) {
+    let pool = kind.start(|builder| builder.workers(2).window(5));
+    let taken = AtomicUsize::new(0);
+    let endless = (0u64..).inspect(|_| {
+        taken.fetch_add(1, Ordering::Relaxed);
+    });
+    let mut results = pool.imap_unordered(square, endless);
+    for done in 1..100 {
+        results.next().unwrap().unwrap();
+        let taken = taken.load(Ordering::Relaxed);
+        assert!(taken <= done + 5, "{taken} items were read for {done} results");
+    }
+    assert!(matches!(kind.builder().window(0).start(), Err(Error::Invalid(_))));
+}
+
+fn streams_side_by_side(kind: Kind) {
+    let pool = kind.pool(2);
+    let mut even = pool.imap(square, (0..).step_by(2));
+    let odd = pool.with().chunk(3).imap(square, (1..).step_by(2));
+    for (x, odd) in (0..600).step_by(2).zip(odd) {
+        assert_eq!(even.next().unwrap().unwrap(), x * x);
+        assert_eq!(odd.unwrap(), (x + 1) * (x + 1));
+        if x % 100 == 0 {
+            assert_eq!(pool.apply(square, x).unwrap(), x * x, "and there is room for others");
+        }
+    }
+}
+
+fn endless_until_the_pool_ends(kind: Kind) {
+    for end in 0..3 {
+        let pool = kind.pool(2);
+        let mut results = pool.imap(square, 0..);
+        assert!(results.by_ref().take(100).all(|result| result.is_ok()));
+        match end {
+            0 => pool.close(),
+            1 => pool.close_and_cancel(),
+            _ => pool.terminate(),
+        }
+        let mut last = None;
+        assert!(results.by_ref().take(100_000).any(|result| {
+            last = result.err();
+            last.is_some()
+        }));
+        assert!(matches!(last, Some(TaskError::Closed | TaskError::Cancelled)), "{last:?}");
+        assert!(results.take(100_000).count() < 100_000, "and then it is over");
+        pool.join_timeout(LONG).unwrap();
+    }
 }
