@@ -1,6 +1,7 @@
 //! Queues whose producers and consumers are killed or paused at any instruction.
 
 use std::fs::File;
+use std::panic::{catch_unwind, set_hook, take_hook};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_paused_process_delays_nobody_past_the_deadline", paused),
         trial("kills_lose_and_tear_nothing", || kills(Mode::Plain)),
         trial("kills_lose_nothing_at_all_with_leases", || kills(Mode::Lease)),
+        trial("kills_see_broken_twins", broken_twins),
     ]
 }
 
@@ -58,10 +60,21 @@ fn paused() {
     assert!(late < Duration::from_millis(200));
 }
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Mode {
     Plain,
     Lease,
+}
+
+/// What a broken queue does to an item now and then.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Twin {
+    Loses,
+    Repeats,
+    Tears,
+    Reorders,
+    /// It ignores its deadline.
+    Sleeps,
 }
 
 /// What the processes of the kill test leave behind for the one that checks.
@@ -96,6 +109,12 @@ impl Ledger {
     fn set(row: &[AtomicU64; WORDS], number: u64) -> bool {
         let bit = 1 << (number % 64);
         row[number as usize / 64].fetch_or(bit, Ordering::Relaxed) & bit != 0
+    }
+
+    fn has_got(&self, item: &Item) {
+        if Ledger::set(&self.got[usize::from(item.producer)], item.number) {
+            self.twice.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -144,9 +163,14 @@ fn produce(queue: &Queue<Item>, ledger: &Ledger, producer: usize) {
     }
 }
 
-fn consume(queue: &Queue<Item>, ledger: &Ledger, mode: Mode) {
+fn consume(queue: &Queue<Item>, ledger: &Ledger, mode: Mode, twin: Option<Twin>) {
     let mut last = [None; SIDES];
-    loop {
+    for turn in 1_u32.. {
+        let broken = twin.filter(|twin| match twin {
+            Twin::Sleeps => turn == 16,
+            _ => turn.is_multiple_of(16),
+        });
+
         let start = Instant::now();
         let second = Duration::from_secs(1);
         let (lease, item) = match mode {
@@ -161,18 +185,26 @@ fn consume(queue: &Queue<Item>, ledger: &Ledger, mode: Mode) {
                 Err(error) => (None, Err(error)),
             },
         };
+        if broken == Some(Twin::Sleeps) {
+            std::thread::sleep(Duration::from_millis(1_600));
+        }
         let took = start.elapsed().as_micros() as u32;
         ledger.slowest.fetch_max(took, Ordering::Relaxed);
-        let item = match item {
+        let mut item = match item {
+            Ok(_) if broken == Some(Twin::Loses) => continue,
             Ok(item) => item,
             Err(Error::TimedOut) => continue,
             Err(Error::Closed) => return,
             Err(other) => panic!("{other}"),
         };
-        let producer = usize::from(item.producer);
-        if Ledger::set(&ledger.got[producer], item.number) {
-            ledger.twice.fetch_add(1, Ordering::Relaxed);
+        match broken {
+            Some(Twin::Tears) => item.body.push(0),
+            Some(Twin::Reorders) => last[usize::from(item.producer)] = Some(u64::MAX),
+            Some(Twin::Repeats) => ledger.has_got(&item),
+            _ => {}
         }
+        let producer = usize::from(item.producer);
+        ledger.has_got(&item);
         item.check();
         if !lease.as_ref().is_some_and(|lease| lease.is_redelivered()) {
             assert!(last[producer].is_none_or(|last| last < item.number), "out of order");
@@ -189,12 +221,36 @@ fn consume(queue: &Queue<Item>, ledger: &Ledger, mode: Mode) {
 /// item for each killed consumer. With leases nothing is lost, and at most one item for each
 /// killed consumer comes twice. And no `get_timeout(1 s)` takes more than 1.1 s.
 fn kills(mode: Mode) {
+    blow(mode, None, seconds());
+}
+
+/// All that the kills look for is seen.
+fn broken_twins() {
+    let loud = take_hook();
+    set_hook(Box::new(|_| ()));
+    let seen = |mode, twin| {
+        let time = Duration::from_millis(300);
+        (0..5).any(|_| catch_unwind(|| blow(mode, Some(twin), time)).is_err())
+    };
+    let twins = [Twin::Loses, Twin::Repeats, Twin::Tears, Twin::Reorders, Twin::Sleeps];
+    let blind: Vec<_> = [Mode::Plain, Mode::Lease]
+        .into_iter()
+        .flat_map(|mode| twins.map(|twin| (mode, twin)))
+        // What is leased and dropped comes back: nothing is lost.
+        .filter(|&(mode, twin)| mode == Mode::Plain || twin != Twin::Loses)
+        .filter(|&(mode, twin)| !seen(mode, twin))
+        .collect();
+    set_hook(loud);
+    assert_eq!(blind, []);
+}
+
+fn blow(mode: Mode, twin: Option<Twin>, time: Duration) {
     let queue = Queue::<Item>::with_capacity(0, 64 * 1024).unwrap();
     let ledger = Ledger::new();
     let start = |side: usize| {
         Child::run(|| match side {
             0..SIDES => produce(&queue, &ledger, side),
-            _ => consume(&queue, &ledger, mode),
+            _ => consume(&queue, &ledger, mode, twin),
         })
     };
     let wanted: u32 = std::env::var("MP_KILLS").ok().map_or(u32::MAX, |text| text.parse().unwrap());
@@ -202,7 +258,7 @@ fn kills(mode: Mode) {
     let begin = Instant::now();
     let (mut killed, mut consumers) = (0, 0);
     let mut late = Duration::ZERO;
-    while if wanted < u32::MAX { killed < wanted } else { begin.elapsed() < seconds() } {
+    while if wanted < u32::MAX { killed < wanted } else { begin.elapsed() < time } {
         let asleep = Instant::now();
         nap(2_000);
         late = late.max(asleep.elapsed().saturating_sub(Duration::from_millis(2)));

@@ -4,6 +4,7 @@
 //! free, the permits are back, what was leased is there again, and the server counts as many
 //! objects as before. `MP_KILLS` says how often; a sample by default, 2,000 for the long form.
 
+use std::panic::{catch_unwind, set_hook, take_hook};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
@@ -17,7 +18,10 @@ use serde::{Deserialize, Serialize};
 use crate::{trial, within};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![trial("kill::clients_die_at_any_moment", run)]
+    vec![
+        trial("kill::clients_die_at_any_moment", run),
+        trial("kill::broken_twins_are_seen", broken_twins),
+    ]
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -57,8 +61,44 @@ fn client((shared, manager): (Shared, Manager)) {
     }
 }
 
+/// Changes the two without the lock.
+fn unlocked((shared, _manager): (Shared, Manager)) {
+    loop {
+        shared.pair.update_in("a", |n| Some(n.unwrap_or(0) + 1)).unwrap();
+        shared.pair.update_in("b", |n| Some(n.unwrap_or(0) + 1)).unwrap();
+    }
+}
+
+/// Has permits that are nobody's.
+fn forgetful((shared, _manager): (Shared, Manager)) {
+    while let Ok(permit) = shared.semaphore.acquire() {
+        permit.forget().unwrap();
+    }
+}
+
+/// Makes objects that its end does not take along.
+fn hoarding((_shared, manager): (Shared, Manager)) {
+    for nth in 0_u32.. {
+        let name = format!("{}-{nth}", std::process::id());
+        manager.publish(&name, &manager.list_of([nth]).unwrap()).unwrap();
+    }
+}
+
+/// All that the kills look for is seen.
+fn broken_twins() {
+    let loud = take_hook();
+    set_hook(Box::new(|_| ()));
+    let twins: [fn((Shared, Manager)); 3] = [unlocked, forgetful, hoarding];
+    let seen = twins.map(|twin| catch_unwind(|| kill(twin, 200)).is_err());
+    set_hook(loud);
+    assert_eq!(seen, [true; 3]);
+}
+
 fn run() {
-    let kills: u32 = std::env::var("MP_KILLS").map_or(60, |n| n.parse().unwrap());
+    kill(client, std::env::var("MP_KILLS").map_or(60, |n| n.parse().unwrap()));
+}
+
+fn kill(client: fn((Shared, Manager)), kills: u32) {
     let manager = Manager::start().unwrap();
     let shared = Shared {
         pair: manager.dict().unwrap(),

@@ -169,6 +169,12 @@ impl Board {
         self.0[i].store(value, Ordering::SeqCst);
     }
 
+    /// Puts `new` in place of `old`, if that is there.
+    pub(crate) fn swap(&self, i: usize, old: u32, new: u32) -> bool {
+        let order = Ordering::SeqCst;
+        self.0[i].compare_exchange(old, new, order, order).is_ok()
+    }
+
     pub(crate) fn until(&self, i: usize, value: u32) {
         until("a counter", || self.get(i) == value);
     }

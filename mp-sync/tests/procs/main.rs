@@ -9,6 +9,7 @@ mod parts;
 mod properties;
 mod races;
 mod semaphores;
+mod twins;
 mod waiters;
 
 use crew::Mode;
@@ -31,7 +32,8 @@ fn main() {
         }
     }
     for (name, body) in
-        [deaths::TESTS, parts::TESTS, properties::TESTS, waiters::TESTS, races::TESTS].concat()
+        [deaths::TESTS, parts::TESTS, properties::TESTS, waiters::TESTS, races::TESTS, twins::TESTS]
+            .concat()
     {
         trials.push(Trial::test(name, move || {
             body();

@@ -32,14 +32,17 @@ const WORKERS: usize = 4;
 const RECOVERY: Duration = Duration::from_millis(100);
 
 // Places on the board.
-const PROGRESS: usize = 0;
+pub(crate) const PROGRESS: usize = 0;
 const INSIDE: usize = 1;
 const DEATHS_SEEN: usize = 2;
 const DEATHS_DUE: usize = 3;
 const FLAG: usize = 4;
 
+/// The others stand still if they have not gone on after this long.
+const STANDSTILL: Duration = Duration::from_secs(10);
+
 /// Pseudo-random numbers (xorshift), so that a run needs nothing but a seed.
-struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
     fn new(seed: u64) -> Random {
@@ -47,7 +50,7 @@ impl Random {
         Random(time.as_nanos() as u64 ^ (seed << 32) | 1)
     }
 
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -55,7 +58,7 @@ impl Random {
     }
 }
 
-struct Report {
+pub(crate) struct Report {
     kills: u32,
     /// Recoveries that took longer than [`RECOVERY`].
     late: u32,
@@ -69,22 +72,23 @@ fn setting(name: &str) -> Option<u64> {
 /// Lets workers run `step` for ever, kills and replaces one after the other, and measures how long
 /// each time it took until `PROGRESS` moved again.
 fn race(name: &str, board: &Board, step: impl Fn(&mut Random)) -> Report {
-    race_of(name, board, Replace::Later, |_, random| step(random))
+    race_of(name, board, Replace::Later, STANDSTILL, |_, random| step(random))
 }
 
 /// When another worker takes the place of the dead one.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Replace {
+pub(crate) enum Replace {
     /// Before anybody else has gone on: where the others need their number.
     AtOnce,
     /// Once the others have gone on without it.
     Later,
 }
 
-fn race_of(
+pub(crate) fn race_of(
     name: &str,
     board: &Board,
     replace: Replace,
+    standstill: Duration,
     step: impl Fn(usize, &mut Random),
 ) -> Report {
     let start_worker = |which: usize| {
@@ -117,7 +121,7 @@ fn race_of(
         }
         let (before, since) = (board.get(PROGRESS), Instant::now());
         while board.get(PROGRESS) == before {
-            assert!(since.elapsed() < Duration::from_secs(10), "{name}: the others stand still");
+            assert!(since.elapsed() < standstill, "{name}: the others stand still");
             std::thread::yield_now();
         }
         let recovery = since.elapsed();
@@ -145,7 +149,7 @@ fn race_of(
 }
 
 /// A moment in the critical section, in which nobody else may be.
-fn inside(board: &Board, me: u32) {
+pub(crate) fn inside(board: &Board, me: u32) {
     board.set(INSIDE, me);
     for _ in 0..20 {
         assert_eq!(board.get(INSIDE), me, "two hold the lock");
@@ -154,7 +158,7 @@ fn inside(board: &Board, me: u32) {
 
 /// The one who holds the lock marks that its death is due to be reported, and takes the mark back
 /// before it unlocks.
-fn hold(board: &Board, died: bool) {
+pub(crate) fn hold(board: &Board, died: bool) {
     if died {
         board.add(DEATHS_SEEN);
     } else {
@@ -166,7 +170,7 @@ fn hold(board: &Board, died: bool) {
     board.add(PROGRESS);
 }
 
-fn check(report: &Report) {
+pub(crate) fn check(report: &Report) {
     let Report { kills, late, worst } = report;
     assert!(*late <= 1 + kills / 100, "{late} of {kills} recoveries were late, at worst {worst:?}");
 }
@@ -300,7 +304,7 @@ fn condvar() {
     let (turn, changed) = (Mutex::new(0_u64).unwrap(), Condvar::new().unwrap());
     let board = Board::new();
     // Producers and consumers of one slot; any of them may die anywhere.
-    let report = race_of("condvar", &board, Replace::Later, |which, _| {
+    let report = race_of("condvar", &board, Replace::Later, STANDSTILL, |which, _| {
         let full = (which % 2) as u64;
         let guard = turn.lock().or_else(LockError::recover).unwrap();
         let guard = changed.wait_while(guard, |slot| **slot != full);
@@ -315,33 +319,35 @@ fn condvar() {
 
 fn event() {
     let (event, board) = (Event::new().unwrap(), Board::new());
-    let report = race_of("event", &board, Replace::Later, |which, random| match which {
-        // Both set, so one of them lives; and each leaves the flag set when it goes on.
-        0 | 1 => {
-            event.clear();
-            event.set();
-            if random.below(10) == 0 {
-                std::thread::yield_now();
+    let report =
+        race_of("event", &board, Replace::Later, STANDSTILL, |which, random| match which {
+            // Both set, so one of them lives; and each leaves the flag set when it goes on.
+            0 | 1 => {
+                event.clear();
+                event.set();
+                if random.below(10) == 0 {
+                    std::thread::yield_now();
+                }
             }
-        }
-        _ => {
-            event.wait().unwrap();
-            board.add(PROGRESS);
-        }
-    });
+            _ => {
+                event.wait().unwrap();
+                board.add(PROGRESS);
+            }
+        });
     check(&report);
 }
 
 fn barrier() {
     let (barrier, board) = (Barrier::new(WORKERS).unwrap(), Board::new());
-    let report = race_of("barrier", &board, Replace::AtOnce, |_, _| match barrier.wait() {
-        Ok(_) => drop(board.add(PROGRESS)),
-        Err(mp_sync::Error::Broken) => {
-            board.add(DEATHS_SEEN);
-            barrier.reset();
-            board.add(PROGRESS);
-        }
-        Err(error) => panic!("{error}"),
-    });
+    let report =
+        race_of("barrier", &board, Replace::AtOnce, STANDSTILL, |_, _| match barrier.wait() {
+            Ok(_) => drop(board.add(PROGRESS)),
+            Err(mp_sync::Error::Broken) => {
+                board.add(DEATHS_SEEN);
+                barrier.reset();
+                board.add(PROGRESS);
+            }
+            Err(error) => panic!("{error}"),
+        });
     check(&report);
 }
