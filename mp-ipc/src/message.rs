@@ -61,6 +61,10 @@ impl Message {
 /// assert!(matches!(mp_ipc::encode(&poisoned), Err(mp_ipc::Error::Encode(_))));
 /// ```
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Message, Error> {
+    let mut short = Short::default();
+    if encode_short(value, &mut short) {
+        return Ok(Message::from_bytes(short.bytes().to_vec()));
+    }
     let mut bytes = Vec::new();
     let fds = encode_into(value, &mut bytes)?;
     Ok(Message { bytes, fds })

@@ -1,27 +1,31 @@
 //! Everything that a child does before and after it calls the function.
 //!
-//! A child arrives in one of three ways. One that executes the program again, and one that the
-//! fork server makes, find their order in the socket that they are given: it was posted before
-//! they existed, so they wait for nobody. One that is forked from its parent has its order in
-//! memory.
+//! A child arrives in one of three ways. One that executes the program again finds its order in
+//! the socket that it is given: it was posted before the child existed. One that the fork server
+//! makes waits for its order, and who makes it go on posts that first. One that is forked from its
+//! parent has its order in memory.
 //!
 //! A forked child runs with the only thread of a process that had only this thread (or whose owner
 //! has vouched for the others, see [`Process::start_despite_threads`]), so it may allocate. It may
 //! not unwind into its parent's stack, return from here, or run its parent's exit handlers.
 //!
 //! [`Process::start_despite_threads`]: crate::Process::start_despite_threads
-#![expect(unsafe_code, reason = "the environment of a process with one thread is changed")]
+#![expect(
+    unsafe_code,
+    reason = "the environment of a process with one thread is changed, and a static owns a socket"
+)]
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use mp_ipc::Message;
-use mp_sys::fork::{exit_now, pid};
+use mp_sys::fork::exit_now;
 use mp_sys::signal::{self, Legacy};
-use mp_sys::{Errno, dir, image, lifeline, limits, pidfd, sched, stdio};
+use mp_sys::{Errno, dir, image, lifeline, limits, sched, stdio};
 
 use crate::error::TaskError;
 use crate::function::Task;
@@ -38,15 +42,27 @@ const FAILED: i32 = 1;
 const SIGINT: i32 = 2;
 
 /// The socket to the parent while the function runs, where a copy of this process can find and
-/// close it.
-static SOCKET: Mutex<Option<OwnedFd>> = Mutex::new(None);
+/// close it; 0 for none. It is all zeros at first, as is what else a child writes to: then they lie
+/// on one page.
+// INVARIANT (socket): what stands here is a descriptor that nobody else owns.
+static SOCKET: AtomicI32 = AtomicI32::new(0);
 
 fn hold(socket: OwnedFd) {
-    *SOCKET.lock().unwrap_or_else(PoisonError::into_inner) = Some(socket);
+    // Relaxed: the process has this one thread.
+    SOCKET.store(socket.into_raw_fd(), Ordering::Relaxed);
 }
 
 fn take_socket() -> Option<OwnedFd> {
-    SOCKET.lock().unwrap_or_else(PoisonError::into_inner).take()
+    // Relaxed: a thread of the function's may end the process, but only one can.
+    let socket = SOCKET.swap(0, Ordering::Relaxed);
+    // SAFETY: INVARIANT (socket), and it has been taken out.
+    (socket > 0).then(|| unsafe { OwnedFd::from_raw_fd(socket) })
+}
+
+/// Whether a copy of this process has a socket to [forget](forget_socket).
+pub(crate) fn has_socket() -> bool {
+    // Relaxed: as in `hold`.
+    SOCKET.load(Ordering::Relaxed) > 0
 }
 
 /// In a copy of a child: forgets the socket to the parent of the original.
@@ -73,22 +89,25 @@ pub(crate) fn take_order(socket: BorrowedFd<'_>) -> Option<(Order, Message)> {
     post::try_recv(socket).ok().flatten().and_then(order::open)
 }
 
-/// A child that has its order in the socket, unless its fork server has taken it out, and found the
-/// function, already.
+/// A child that has its order in the socket, unless that has been taken out, and the function been
+/// found, already.
 pub(crate) fn begin(socket: OwnedFd, order: Option<(Order, Message)>, task: Option<Task>) -> ! {
     // No order: the parent was gone before it had posted one, and nobody waits for us.
     let Some((order, arguments)) = order.or_else(|| take_order(socket.as_fd())) else {
         exit_now(FAILED)
     };
-    let Order { key, task: id, kinship, logging, lifeline, update, setup, send_pidfd } = order;
+    let Order { key, task: id, kinship, logging, lifeline, update, setup, hello } = order;
     family::adopt(key);
     identity::become_child(kinship);
     logging::adopt(logging);
     let prepared = arm(lifeline).and_then(|()| catch_up(update)).and_then(|()| settle(setup));
     let find = || task.map_or_else(|| id.resolve().map_err(Refusal::Function), Ok);
     let resolved = prepared.and_then(|()| find());
-    let code = match resolved.and_then(|task| greet(socket.as_fd(), send_pidfd).map(|()| task)) {
+    let code = match resolved {
         Ok(task) => {
+            if hello {
+                greet(socket.as_fd());
+            }
             hold(socket);
             let result = task.call(arguments);
             let is_err = result.as_ref().is_ok_and(|value| task.is_err(value));
@@ -124,10 +143,11 @@ pub(crate) fn forked(inheritance: Inheritance<'_>) -> ! {
         std::mem::forget(hooks);
         identity::become_copy(me);
         let prepared = arm(lifeline.map(mp_ipc::Fd)).and_then(|()| settle(setup));
-        let greeted =
-            prepared.and_then(|()| if hello { greet(socket.as_fd(), false) } else { Ok(()) });
-        if let Err(refusal) = greeted {
+        if let Err(refusal) = prepared {
             return refuse(socket.as_fd(), &refusal);
+        }
+        if hello {
+            greet(socket.as_fd());
         }
         hold(socket);
         let (result, is_err) = call();
@@ -229,18 +249,10 @@ fn refusal(what: &str) -> impl Fn(Errno) -> Refusal {
     move |errno| Refusal::Setup { what: what.to_string(), errno: errno.raw_os_error() }
 }
 
-/// Tells the parent that the function is about to be called, and who we are.
-fn greet(socket: BorrowedFd<'_>, send_pidfd: bool) -> Result<(), Refusal> {
-    let pid = pid();
-    let own = if send_pidfd {
-        Some(pidfd::open(pid).map_err(refusal("open its own pidfd"))?)
-    } else {
-        None
-    };
-    let fds: Vec<_> = own.iter().map(AsFd::as_fd).collect();
+/// Tells the parent that the function is about to be called.
+fn greet(socket: BorrowedFd<'_>) {
     // A parent that is gone does not wait for a word.
-    let _ = post::send(socket, Kind::Hello, &[&pid.to_le_bytes()], &fds);
-    Ok(())
+    let _ = post::send(socket, Kind::Hello, &[], &[]);
 }
 
 fn refuse(socket: BorrowedFd<'_>, refusal: &Refusal) -> i32 {

@@ -93,6 +93,26 @@ mod tests {
         assert_eq!(quota("0::/c\n", V2, &read), None);
     }
 
+    /// As above, in a real folder, where a mount and a group are: nothing of it is made up but
+    /// the place.
+    #[test]
+    fn a_tree_of_the_second_version_is_read_from_the_file_system() {
+        let mount = std::env::temp_dir().join(format!("mp-process-cgroup2-{}", std::process::id()));
+        let group = mount.join("user.slice/a b");
+        std::fs::create_dir_all(&group).unwrap();
+        std::fs::write(mount.join("cpu.max"), "100000 100000\n").unwrap();
+        std::fs::write(mount.join("user.slice/cpu.max"), "max 100000\n").unwrap();
+        std::fs::write(group.join("cpu.max"), "250000 100000\n").unwrap();
+        let read = |path: &Path| std::fs::read_to_string(path).ok();
+        let mounts = V2.replace("/sys/fs/cgroup", mount.to_str().unwrap());
+        let count = |groups| quota(groups, &mounts, &read);
+        assert_eq!(count("1:cpu:/\n0::/user.slice/a b\n"), Some(1), "the group above has less");
+        std::fs::remove_file(mount.join("cpu.max")).unwrap();
+        assert_eq!(count("0::/user.slice/a b\n"), Some(3));
+        assert_eq!(count("0::/user.slice\n"), None);
+        std::fs::remove_dir_all(&mount).unwrap();
+    }
+
     #[test]
     fn the_first_version_is_read_too() {
         let read = |path: &Path| match path.to_str()? {

@@ -29,7 +29,7 @@ impl<R: Serialize + DeserializeOwned> Process<R> {
     ///
     /// As [`start`](Process::start), but for [`Error::MultiThreaded`].
     pub unsafe fn start_despite_threads(self) -> Result<Child<R>, Error> {
-        let fork = || {
+        let mut fork = || {
             // What other threads hold would stay held in the copy; these this thread holds itself,
             // always in this order, and each process lets go of its own.
             let _children = children::lock();
@@ -42,6 +42,6 @@ impl<R: Serialize + DeserializeOwned> Process<R> {
             // library's fork keeps in order.
             unsafe { mp_sys::fork::fork() }.map_err(Error::os("fork"))
         };
-        self.method(StartMethod::Fork).start_by(fork)
+        self.method(StartMethod::Fork).start_by(&mut fork)
     }
 }

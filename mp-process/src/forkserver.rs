@@ -8,16 +8,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mp_ipc::Fd;
 use mp_sys::fork::pid;
-use mp_sys::poll::{Interest, poll, wait_for};
+use mp_sys::poll::{Interest, wait_for};
 use mp_sys::{Deadline, Errno, dir, sched, stdio};
 
 use crate::error::Error;
 use crate::function::{FnId, Task};
 use crate::order::{self, Stdio, Update};
-use crate::post::{self, Kind, Letter};
-use crate::server::{self, Said};
+use crate::post::{self, Kind};
+use crate::server;
 use crate::start::{self, Errand};
-use crate::watch::{Newborn, Outcome, Watch};
+use crate::watch::{Newborn, Outcome, Reaper, Watch};
 use crate::{ExitStatus, PanicInfo};
 
 const SIGKILL: i32 = 9;
@@ -27,7 +27,7 @@ const TRIES: usize = 3;
 
 struct Server {
     owner: i32,
-    /// Where requests go. The server ends when the last holder lets go.
+    /// Where requests go, and children come. The server ends when the last holder lets go.
     control: OwnedFd,
     watch: Watch,
     /// What the server had from this process when it was made, and its children have from it.
@@ -86,6 +86,11 @@ pub(crate) fn hold() -> impl Sized {
     (server, PRELOAD.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
+/// Whether a copy of this process has a server to [forget](forget).
+pub(crate) fn is_there() -> bool {
+    SERVER.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+}
+
 /// In a copy of this process: the server is not ours.
 pub(crate) fn forget() {
     retire(|server| server.owner != pid());
@@ -117,10 +122,12 @@ fn make() -> Result<Server, Error> {
     let name = errand.kinship.name.clone();
     let newborn = start::spawn(Task::new(server::serve).id()?, errand, &arguments)?;
     let watch = Watch::new(newborn, name, true);
-    Ok(Server { owner: pid(), control: ours, watch, seen })
+    let server = Server { owner: pid(), control: ours, watch, seen };
+    server.ask(None);
+    Ok(server)
 }
 
-/// Has the server make a child.
+/// Gives an order to a child that the server has made.
 pub(crate) fn start(
     task: &FnId,
     mut errand: Errand,
@@ -129,102 +136,85 @@ pub(crate) fn start(
     let lifeline = errand.lifeline.take();
     let deadline = errand.deadline;
     let (lifeline, end) = lifeline.map_or((None, None), |(held, end)| (Some(held), Some(Fd(end))));
-    let mut order = errand.into_order(task.clone(), end, true);
+    let mut order = errand.into_order(task.clone(), end);
     let mut last = ExitStatus::Unknown;
     for _ in 0..TRIES {
         let server = server()?;
         order.update = server.update()?;
-        let (ours, theirs) = start::packet_pair()?;
-        let short = order::send(ours.as_fd(), &order, arguments)?;
-        let (pipe, status) = start::pipe()?;
-        let sent = request(&server, short, [&theirs, &status], deadline);
-        drop((theirs, status));
-        match sent {
-            Ok(()) => {}
-            Err(Errno::TIMEDOUT) => return Err(give_up(&server)),
-            Err(Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN) => {
+        order.hello =
+            order.setup.must_be_done() || order.update.must_be_done() || !task.is_in_program();
+        let taken = server.take(deadline);
+        let sent = match &taken {
+            Ok(Taken::Child(newborn)) => order::send(newborn.socket.as_fd(), &order, arguments),
+            _ => Ok(()),
+        };
+        // Whatever came was an answer.
+        server.ask(Some(task));
+        let mut newborn = match taken? {
+            Taken::Child(newborn) => newborn,
+            Taken::Late => return Err(give_up(&server)),
+            Taken::ServerLost => {
                 last = lost(&server)?;
                 continue;
             }
-            Err(errno) => return Err(Error::Os { op: "sendmsg", errno }),
+        };
+        match sent {
+            Ok(()) => {}
+            // Somebody has killed it while it waited.
+            Err(Error::Os { errno: Errno::PIPE | Errno::CONNRESET, .. }) => continue,
+            Err(error) => return Err(error),
         }
-        match await_birth(&ours, &pipe, deadline)? {
-            Birth::Born { pid, process } => {
-                return Ok(Newborn { pid, process, socket: ours, pipe: Some(pipe), lifeline });
-            }
-            Birth::Late => return Err(give_up(&server)),
-            // The function was not called: trying again does nothing twice.
-            Birth::ServerLost => last = lost(&server)?,
-        }
+        newborn.lifeline = lifeline;
+        return if order.hello { start::await_hello(newborn, deadline) } else { Ok(newborn) };
     }
     Err(Error::DiedAtStart { status: last })
 }
 
-fn request(
-    server: &Server,
-    short: bool,
-    fds: [&OwnedFd; 2],
-    deadline: Deadline,
-) -> Result<(), Errno> {
-    let body: &[u8] = if short { &server::SHORT } else { &[] };
-    loop {
-        let control = server.control.as_fd();
-        match post::send(control, Kind::Fork, &[body], &fds.map(AsFd::as_fd)) {
-            Err(Errno::AGAIN) if wait_for(control, Interest::Writable, Some(deadline))? => {}
-            Err(Errno::AGAIN) => return Err(Errno::TIMEDOUT),
-            sent => return sent,
-        }
-    }
-}
-
-enum Birth {
-    Born {
-        pid: i32,
-        process: OwnedFd,
-    },
-    /// The server died before there was a child.
+enum Taken {
+    Child(Newborn),
     ServerLost,
     Late,
 }
 
-/// Waits for the child's first word, or for the news that there is none.
-fn await_birth(socket: &OwnedFd, pipe: &PipeReader, deadline: Deadline) -> Result<Birth, Error> {
-    let mut closed = false;
-    loop {
-        // What the child said counts before what the server says of its end.
-        let said = server::read_status(pipe, Some(Deadline::now()));
-        match post::try_recv(socket.as_fd()) {
-            Ok(Some(Letter { kind: Kind::Hello, message })) => {
-                let pid = message.bytes.try_into().map(i32::from_le_bytes);
-                let process = message.fds.into_iter().next();
-                if let (Ok(pid), Some(process)) = (pid, process) {
-                    let process = stdio::above(process).map_err(Error::os("fcntl"))?;
-                    return Ok(Birth::Born { pid, process });
-                }
-                return Err(Error::Os { op: "recvmsg", errno: Errno::PROTO });
+impl Server {
+    /// Asks for one more child, which may have to call `likely`. There is always one that has been
+    /// asked for and not been taken.
+    fn ask(&self, likely: Option<&FnId>) {
+        let likely = likely.and_then(|id| mp_ipc::encode(id).ok()).unwrap_or_default();
+        // If the server is dead, or its socket full, whoever takes the child finds out.
+        let _ = post::send(self.control.as_fd(), Kind::Fork, &[&likely.bytes], &[]);
+    }
+
+    /// The next child that the server has made; waits for it until `deadline`.
+    fn take(&self, deadline: Deadline) -> Result<Taken, Error> {
+        let letter = loop {
+            match post::try_recv(self.control.as_fd()) {
+                Ok(Some(letter)) => break letter,
+                Ok(None) => return Ok(Taken::ServerLost),
+                Err(Errno::AGAIN) => {}
+                Err(errno) => return Err(Error::Os { op: "recvmsg", errno }),
             }
-            Ok(Some(letter)) => return Err(start::refusal(letter)),
-            Ok(None) => closed = true,
-            Err(Errno::AGAIN) => {}
-            Err(errno) => return Err(Error::Os { op: "recvmsg", errno }),
-        }
-        match said {
-            Said::Status(status) => return Err(Error::DiedAtStart { status }),
-            Said::NotForked(errno) => return Err(Error::Os { op: "fork", errno }),
-            Said::Gone if closed => return Ok(Birth::ServerLost),
-            Said::Gone | Said::Nothing => {}
-        }
-        let mut fds = Vec::new();
-        if !closed {
-            fds.push((socket.as_fd(), Interest::Readable));
-        }
-        if said == Said::Nothing {
-            fds.push((pipe.as_fd(), Interest::Readable));
-        }
-        let ready = poll(&fds, Some(deadline)).map_err(Error::os("poll"))?;
-        if !ready.contains(&true) {
-            return Ok(Birth::Late);
-        }
+            let ready = wait_for(self.control.as_fd(), Interest::Readable, Some(deadline));
+            if !ready.map_err(Error::os("poll"))? {
+                return Ok(Taken::Late);
+            }
+        };
+        let mut fds = letter.message.fds.into_iter();
+        let number = letter.message.bytes.try_into().map_or(0, i32::from_le_bytes);
+        let (Some(process), Some(socket)) = (fds.next(), fds.next()) else {
+            return Err(Error::Os { op: "fork", errno: Errno::from_raw_os_error(-number) });
+        };
+        let above = |fd| stdio::above(fd).map_err(Error::os("fcntl"));
+        Ok(Taken::Child(Newborn {
+            pid: number,
+            process: above(process)?,
+            socket: above(socket)?,
+            reaper: match fds.next() {
+                Some(pipe) => Reaper::Server(PipeReader::from(above(pipe)?)),
+                None => Reaper::Kernel,
+            },
+            lifeline: None,
+        }))
     }
 }
 

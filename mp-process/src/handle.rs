@@ -23,8 +23,9 @@ const SIGTERM: i32 = 15;
 /// Any number of threads may ask and wait at once. Dropping the handle ends nothing: the child
 /// runs on, and this process still ends a daemonic one, and waits for any other, when it ends
 /// itself. What the kernel keeps of a child that has ended (a zombie) is cleared away when it is
-/// asked after or its handle is dropped, and if it ends later, at the next start, at the next
-/// [`active_children`], or at this process's end; that of a child of the fork server at once.
+/// asked after or its handle is dropped, and if it ends later, at the next start (where more than 16
+/// children live, at one of the next), at the next [`active_children`], or at this process's end;
+/// that of a child of the fork server at once.
 ///
 /// Python: `multiprocessing.Process`, once it has been started.
 ///

@@ -26,8 +26,8 @@ pub(crate) struct Order {
     pub(crate) lifeline: Option<Fd>,
     pub(crate) update: Update,
     pub(crate) setup: Setup,
-    /// Whether the parent needs the child's pidfd from the child.
-    pub(crate) send_pidfd: bool,
+    /// Whether the parent waits to hear that the function is about to be called.
+    pub(crate) hello: bool,
 }
 
 /// What the process changes about itself before it calls the function.
@@ -52,9 +52,20 @@ pub(crate) struct Update {
 }
 
 impl Setup {
-    /// Whether something in it can fail, so that the parent must wait to hear.
-    pub(crate) fn can_fail(&self) -> bool {
-        self.current_dir.is_some() || self.affinity.is_some() || !self.limits.is_empty()
+    /// Whether the parent must wait to hear that all is done: some of it can fail, and who ignores
+    /// Ctrl-C does so from the start.
+    pub(crate) fn must_be_done(&self) -> bool {
+        self.current_dir.is_some()
+            || self.affinity.is_some()
+            || !self.limits.is_empty()
+            || self.ignore_interrupt
+    }
+}
+
+impl Update {
+    /// As [`Setup::must_be_done`].
+    pub(crate) fn must_be_done(&self) -> bool {
+        self.current_dir.is_some() || self.affinity.is_some()
     }
 }
 
@@ -139,21 +150,19 @@ impl From<Refusal> for Error {
     }
 }
 
-/// Posts the order and the arguments behind it: `[length][descriptors][order][arguments]`. Whether
-/// that was short enough for one packet.
+/// Posts the order and the arguments behind it: `[length][descriptors][order][arguments]`.
 pub(crate) fn send(
     socket: BorrowedFd<'_>,
     order: &Order,
     arguments: &Message,
-) -> Result<bool, Error> {
+) -> Result<(), Error> {
     let order = mp_ipc::encode(order).map_err(Error::Arguments)?;
     let mut lengths = [0; 8];
     lengths[..4].copy_from_slice(&(order.bytes.len() as u32).to_le_bytes());
     lengths[4..].copy_from_slice(&(order.fds.len() as u32).to_le_bytes());
     let fds: Vec<_> = order.fds.iter().chain(&arguments.fds).map(AsFd::as_fd).collect();
     let parts = [&lengths, &order.bytes[..], &arguments.bytes];
-    post::send(socket, Kind::Order, &parts, &fds).map_err(Error::os("sendmsg"))?;
-    Ok(post::is_short(&parts))
+    post::send(socket, Kind::Order, &parts, &fds).map_err(Error::os("sendmsg"))
 }
 
 /// Takes apart what [`send`] put together.

@@ -28,7 +28,7 @@ use mp_sys::socket::{self, FDS_MAX, RecvFlags, ReturnFlags, SendFlags};
 pub(crate) enum Kind {
     /// Parent to child: what to do.
     Order = 1,
-    /// Child to parent: about to call the function. With its pidfd, if the parent has none.
+    /// Child to parent: about to call the function.
     Hello = 2,
     /// Child to parent: the order cannot be carried out.
     Refusal = 3,
@@ -36,21 +36,25 @@ pub(crate) enum Kind {
     Value = 4,
     /// Child to parent: a [`TaskError`](crate::TaskError).
     Failure = 5,
-    /// Parent to fork server: make a child, with this socket and this pipe for its status.
+    /// Parent to fork server: make a child, which may have to call this function.
     Fork = 6,
+    /// Fork server to parent: a child's pid, pidfd and socket, and where its status will be told;
+    /// or why there is none.
+    Born = 7,
     /// More descriptors of the letter before.
-    Follower = 7,
+    Follower = 8,
 }
 
 impl Kind {
     fn from_byte(byte: u8) -> Option<Kind> {
-        const KINDS: [Kind; 7] = [
+        const KINDS: [Kind; 8] = [
             Kind::Order,
             Kind::Hello,
             Kind::Refusal,
             Kind::Value,
             Kind::Failure,
             Kind::Fork,
+            Kind::Born,
             Kind::Follower,
         ];
         KINDS.into_iter().find(|kind| *kind as u8 == byte)
@@ -85,10 +89,10 @@ pub(crate) fn send(
     fds: &[BorrowedFd<'_>],
 ) -> Result<(), Errno> {
     debug_assert!(parts.len() <= PARTS);
-    let len = length(parts);
+    let len = parts.iter().map(|part| part.len()).sum();
     let (first, rest) = fds.split_at(fds.len().min(FDS));
     let followers = rest.len().div_ceil(FDS);
-    let long = !is_short(parts);
+    let long = len > INLINE;
     let mut header = [0; HEADER];
     header[0] = kind as u8;
     header[1] = u8::from(long);
@@ -114,15 +118,6 @@ pub(crate) fn send(
         socket::send(socket, &[IoSlice::new(&header)], chunk, SendFlags::DONTWAIT)?;
     }
     Ok(())
-}
-
-fn length(parts: &[&[u8]]) -> usize {
-    parts.iter().map(|part| part.len()).sum()
-}
-
-/// Whether a body of these parts lies in the packet itself.
-pub(crate) fn is_short(parts: &[&[u8]]) -> bool {
-    length(parts) <= INLINE
 }
 
 fn write_body(parts: &[&[u8]], len: usize) -> Result<OwnedFd, Errno> {

@@ -2,15 +2,14 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::io::Write;
 use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mp_ipc::Message;
-use mp_sys::fork::{Fork, fork_single, thread_count};
-use mp_sys::{Deadline, Errno, image};
+use mp_sys::fork::Fork;
+use mp_sys::image;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -238,8 +237,9 @@ impl<R: Serialize + DeserializeOwned> Process<R> {
     ///
     /// # Blocking
     ///
-    /// Waits until the child is about to call the function (under `Fork`, until it has been
-    /// made), at most for the [`start_timeout`](Process::start_timeout). If the child dies before
+    /// Waits until the child has been made (under `Fork` and `ForkServer`), or until it is about to
+    /// call the function (under `Spawn`, and wherever something that the child is given can
+    /// fail), at most for the [`start_timeout`](Process::start_timeout). If the child dies before
     /// that, it *reports* how. If the fork server dies, it *recovers*: another one is made.
     ///
     /// # Errors
@@ -249,7 +249,7 @@ impl<R: Serialize + DeserializeOwned> Process<R> {
     /// [`Error::Setup`] when the child did not come to call the function, and is no more;
     /// [`Error::Preload`] when the fork server could not be prepared; [`Error::Os`].
     pub fn start(self) -> Result<Child<R>, Error> {
-        self.start_by(fork_alone)
+        self.start_by(&mut start::fork_alone)
     }
 
     fn chosen_method(&self) -> StartMethod {
@@ -261,7 +261,7 @@ impl<R: Serialize + DeserializeOwned> Process<R> {
 
     pub(crate) fn start_by(
         self,
-        fork: impl FnOnce() -> Result<Fork, Error>,
+        fork: &mut dyn FnMut() -> Result<Fork, Error>,
     ) -> Result<Child<R>, Error> {
         let method = self.chosen_method();
         if method != StartMethod::Fork && init::entry().is_none() {
@@ -319,28 +319,5 @@ impl<R> fmt::Debug for Process<R> {
             .field("method", &self.method)
             .field("setup", &self.setup)
             .finish_non_exhaustive()
-    }
-}
-
-/// How long a thread that has been joined may still be counted: `join` returns a little before the
-/// kernel has done with the thread.
-const LEAVING: Duration = Duration::from_millis(20);
-
-/// `fork`, refused where there are other threads.
-fn fork_alone() -> Result<Fork, Error> {
-    // What is still in the buffer would be printed by both.
-    let _ = std::io::stdout().flush();
-    let patience = Deadline::after(LEAVING);
-    loop {
-        match fork_single() {
-            Err(Errno::BUSY) if !patience.has_passed() => {
-                std::thread::sleep(Duration::from_micros(200));
-            }
-            Err(Errno::BUSY) => {
-                let threads = thread_count().map_err(Error::os("stat /proc/self/task"))?;
-                return Err(Error::MultiThreaded { threads });
-            }
-            forked => return forked.map_err(Error::os("fork")),
-        }
     }
 }

@@ -1,11 +1,17 @@
 //! The fork server: a small process with one thread that forks when it is asked to.
 //!
 //! It is made by spawn, so it has none of its owner's memory and threads, and forking it costs the
-//! same however large its owner has grown. A request is one packet with two descriptors: the end
-//! of a socket in which the child's order lies already, and a pipe into which the server writes
-//! the child's status. The child itself tells its parent that it is there. So the server answers
-//! nobody, several threads may ask at once, and the death of the server shows at once in both
-//! descriptors: the socket's other end closes unless there is a child, and the pipe closes.
+//! same however large its owner has grown. It forks ahead: a request is answered by a child that
+//! waits for its order, as one packet with the child's pidfd and the socket to it. The owner asks
+//! for the next child when it takes one, so a start finds its child there, and the fork is done
+//! while nobody waits for it. An order goes from the owner to the child, past the server.
+//!
+//! Several threads may ask at once: each takes whatever child comes. A child that has no order
+//! ends when its socket closes or the owner has gone, so none is left when anybody dies.
+//!
+//! Where the kernel keeps the status of a process with its pidfd (since Linux 6.15), it reaps the
+//! server's children itself, and the owner reads the status there. Elsewhere the server reaps
+//! them, and writes each status into a pipe that goes to the owner with the child.
 //!
 //! The server ignores `SIGINT`; it ends when its owner lets go of the request socket (and its last
 //! child has ended), and dies with its owner by its lifeline.
@@ -15,22 +21,23 @@ use std::io::{PipeReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
 use mp_ipc::Fd;
-use mp_sys::fork::{Fork, fork_single, thread_count};
+use mp_sys::fork::{Fork, exit_now, fork_single, thread_count};
 use mp_sys::poll::{Interest, poll, wait_for};
 use mp_sys::signal::{self, Disposition};
-use mp_sys::{Deadline, Errno, pidfd};
+use mp_sys::{Deadline, Errno, lifeline, pidfd};
 
+use crate::error::Error;
 use crate::function::{FnId, Task};
 use crate::post::{self, Kind};
-use crate::{ExitStatus, child};
+use crate::{ExitStatus, child, start};
 
 const SIGINT: i32 = 2;
+const SIGCHLD: i32 = 17;
 
 /// What a server writes about a child: `[kind][value]`, four bytes each.
 const EXITED: i32 = 1;
 const SIGNALED: i32 = 2;
 const UNKNOWN: i32 = 3;
-const NOT_FORKED: i32 = 4;
 
 /// What the pipe of a child says.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,8 +46,6 @@ pub(crate) enum Said {
     Nothing,
     /// It has ended.
     Status(ExitStatus),
-    /// There is no child: the server could not fork.
-    NotForked(Errno),
     /// The server is dead.
     Gone,
 }
@@ -60,7 +65,6 @@ pub(crate) fn read_status(mut pipe: &PipeReader, deadline: Option<Deadline>) -> 
     match (word(0), word(4)) {
         (EXITED, code) => Said::Status(ExitStatus::Exited(code)),
         (SIGNALED, signal) => Said::Status(ExitStatus::Signaled(signal)),
-        (NOT_FORKED, errno) => Said::NotForked(Errno::from_raw_os_error(errno)),
         _ => Said::Status(ExitStatus::Unknown),
     }
 }
@@ -73,11 +77,8 @@ fn write_status(pipe: OwnedFd, kind: i32, value: i32) {
     let _ = std::fs::File::from(pipe).write_all(&bytes);
 }
 
-/// The body of a request for a child whose order is short: the server reads it itself. A long one
-/// it leaves to the child.
-pub(crate) const SHORT: [u8; 1] = [1];
-
-/// The functions that children were asked to call last, found once and for all of them.
+/// The functions that children were asked to call last, found once and for all of them: a page
+/// fault in the server is one, in its children it is one each.
 #[derive(Default)]
 struct Known {
     list: VecDeque<(FnId, Task)>,
@@ -86,23 +87,26 @@ struct Known {
 impl Known {
     const MOST: usize = 16;
 
-    /// `None`: it is for the child to find it, or to say why not.
-    fn resolve(&mut self, id: &FnId) -> Option<Task> {
-        if let Some((_, task)) = self.list.iter().find(|(known, _)| known == id) {
-            return Some(*task);
-        }
+    fn find(&self, id: &FnId) -> Option<Task> {
+        self.list.iter().find(|(known, _)| known == id).map(|(_, task)| *task)
+    }
+
+    fn learn(&mut self, id: FnId) {
         // Loading a library is for the child: it may start threads.
-        let is_loaded = id.entry.is_loaded() && id.function.is_loaded();
-        let task = is_loaded.then(|| id.resolve().ok())??;
-        if self.list.len() == Known::MOST {
-            self.list.pop_front();
+        if self.find(&id).is_none()
+            && id.entry.is_loaded()
+            && id.function.is_loaded()
+            && let Ok(task) = id.resolve()
+        {
+            if self.list.len() == Known::MOST {
+                self.list.pop_front();
+            }
+            self.list.push_back((id, task));
         }
-        self.list.push_back((id.clone(), task));
-        Some(task)
     }
 }
 
-/// A child of the server.
+/// A child of the server whose status it reports.
 struct Born {
     process: OwnedFd,
     status: OwnedFd,
@@ -114,9 +118,16 @@ struct Born {
 ///
 /// What a preload function did wrong.
 pub(crate) fn serve((control, preload): (Fd, Vec<FnId>)) -> Result<(), String> {
-    let interrupt = signal::disposition(SIGINT);
+    let usual = [SIGINT, SIGCHLD].map(|signal| (signal, signal::disposition(signal)));
     signal::ignore(SIGINT);
     prepare(&preload)?;
+    let kernel_reaps = keeps_statuses();
+    if kernel_reaps {
+        signal::ignore(SIGCHLD);
+    }
+    // What each child would have to do, once for all of them.
+    let _ = mp_sys::stdio::null();
+    let tie = lifeline::tie();
     let mut control = Some(control.0);
     let mut nursery: Vec<Born> = Vec::new();
     let mut known = Known::default();
@@ -134,37 +145,33 @@ pub(crate) fn serve((control, preload): (Fd, Vec<FnId>)) -> Result<(), String> {
         let Some(requests) = control.as_ref().filter(|_| asked) else { continue };
         match post::try_recv(requests.as_fd()) {
             Ok(Some(letter)) => {
-                let mut fds = letter.message.fds;
-                let (Kind::Fork, Some(status), Some(socket), true) =
-                    (letter.kind, fds.pop(), fds.pop(), fds.is_empty())
-                else {
-                    continue;
-                };
-                // A page fault here costs the server one, once; there it would cost every child one.
-                let short = letter.message.bytes == SHORT;
-                let order = if short { child::take_order(socket.as_fd()) } else { None };
-                let task = order.as_ref().and_then(|(order, _)| known.resolve(&order.task));
-                match fork_single() {
-                    Ok(Fork::Child) => {
-                        drop((control, status));
-                        drop(nursery);
-                        child::forget_socket();
-                        if interrupt != Disposition::Ignored {
-                            signal::restore(SIGINT);
+                if let Ok(id) = mp_ipc::decode(letter.message) {
+                    known.learn(id);
+                }
+                match fork_ahead(!kernel_reaps) {
+                    Ok(Ahead::Child(socket)) => {
+                        drop((control, nursery));
+                        for (signal, _) in usual.iter().filter(|(_, d)| *d != Disposition::Ignored)
+                        {
+                            signal::restore(*signal);
                         }
-                        child::begin(socket, order, task)
+                        wait_for_order(socket, tie, &known)
                     }
-                    Ok(Fork::Parent(pid)) => match pidfd::open(pid) {
-                        Ok(process) => nursery.push(Born { process, status }),
-                        Err(_) => write_status(status, UNKNOWN, 0),
-                    },
-                    Err(errno) => write_status(status, NOT_FORKED, errno.raw_os_error()),
+                    Ok(Ahead::Parent { pid, process, socket, status }) => {
+                        let (reader, writer) = status.unzip();
+                        let fds = [&process, &socket].into_iter().chain(&reader);
+                        let fds: Vec<_> = fds.map(AsFd::as_fd).collect();
+                        answer(requests, pid, &fds);
+                        nursery.extend(writer.map(|status| Born { process, status }));
+                    }
+                    Err(errno) => answer(requests, -errno.raw_os_error(), &[]),
                 }
             }
             Err(Errno::AGAIN | Errno::MFILE | Errno::PROTO) => {}
             Ok(None) | Err(_) => control = None,
         }
     }
+    pidfd::outlive_children();
     Ok(())
 }
 
@@ -181,6 +188,71 @@ fn prepare(preload: &[FnId]) -> Result<(), String> {
         Ok(count) => Err(format!("the preload functions left {} threads running", count - 1)),
         Err(errno) => Err(errno.to_string()),
     }
+}
+
+/// Whether the kernel keeps the status of a process that has been reaped: seen by one.
+fn keeps_statuses() -> bool {
+    match fork_single() {
+        Ok(Fork::Child) => exit_now(0),
+        Ok(Fork::Parent(pid)) => {
+            let Ok(process) = pidfd::open(pid) else { return false };
+            let _ = wait_for(process.as_fd(), Interest::Readable, None);
+            let _ = pidfd::try_reap(&process);
+            pidfd::kept_status(&process).is_some()
+        }
+        Err(_) => false,
+    }
+}
+
+/// What [`fork_ahead`] has come to, in either process.
+enum Ahead {
+    Child(OwnedFd),
+    Parent {
+        pid: i32,
+        process: OwnedFd,
+        socket: OwnedFd,
+        /// Both ends of the pipe for the status, if that is the server's to tell.
+        status: Option<(OwnedFd, OwnedFd)>,
+    },
+}
+
+fn fork_ahead(tell_status: bool) -> Result<Ahead, Errno> {
+    let errno = |error| if let Error::Os { errno, .. } = error { errno } else { Errno::IO };
+    let (ours, theirs) = start::packet_pair().map_err(errno)?;
+    let status = if tell_status { Some(start::pipe().map_err(errno)?) } else { None };
+    match fork_single()? {
+        Fork::Child => Ok(Ahead::Child(theirs)),
+        Fork::Parent(pid) => {
+            // It waits for its order, so it is there still.
+            let process = pidfd::open(pid)?;
+            let status = status.map(|(reader, writer)| (reader.into(), writer));
+            Ok(Ahead::Parent { pid, process, socket: ours, status })
+        }
+    }
+}
+
+/// Hands over a child, or says why there is none.
+fn answer(requests: &OwnedFd, number: i32, fds: &[std::os::fd::BorrowedFd<'_>]) {
+    let answer = || post::send(requests.as_fd(), Kind::Born, &[&number.to_le_bytes()], fds);
+    // There is one answer for each request: it is full only while nobody takes them.
+    while answer() == Err(Errno::AGAIN)
+        && wait_for(requests.as_fd(), Interest::Writable, None).is_ok()
+    {}
+}
+
+/// The life of a child until it has its order.
+fn wait_for_order(socket: OwnedFd, tie: Option<OwnedFd>, known: &Known) -> ! {
+    child::forget_socket();
+    let fds = [&socket].into_iter().chain(&tie);
+    let fds: Vec<_> = fds.map(|fd| (fd.as_fd(), Interest::Readable)).collect();
+    // The pages that its end will write to: there is time for them here.
+    let _ = std::io::stdout().flush();
+    // Whatever woke it: what counts is whether there is an order.
+    let _ = poll(&fds, None);
+    drop(tie);
+    let order = child::take_order(socket.as_fd());
+    let task = order.as_ref().and_then(|(order, _)| known.find(&order.task));
+    child::begin(socket, order, task)
 }
 
 fn report(born: Born) {

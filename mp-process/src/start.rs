@@ -1,13 +1,13 @@
 //! Starting a child: by fork, by spawn, or through the fork server.
 
 use std::ffi::{CString, OsString};
-use std::io::{PipeReader, Read};
+use std::io::{PipeReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use mp_ipc::{Fd, Message};
-use mp_sys::fork::Fork;
+use mp_sys::fork::{Fork, fork_single, thread_count};
 use mp_sys::lifeline::{self, Lifeline};
 use mp_sys::poll::{Interest, poll};
 use mp_sys::signal::{self, Disposition, Legacy};
@@ -21,7 +21,7 @@ use crate::identity::{self, Kinship};
 use crate::order::{self, Order, Setup, Update};
 use crate::panic::note_panics;
 use crate::post::{self, Kind, Letter};
-use crate::watch::{Newborn, Watch};
+use crate::watch::{Newborn, Reaper, Watch};
 use crate::{at_fork, family, forkserver, init, logging};
 
 /// How long a child may take to say that it is there.
@@ -59,7 +59,7 @@ impl Errand {
         Ok(Errand { kinship, lifeline, setup, deadline: Deadline::after(START) })
     }
 
-    pub(crate) fn into_order(self, task: FnId, lifeline: Option<Fd>, send_pidfd: bool) -> Order {
+    pub(crate) fn into_order(self, task: FnId, lifeline: Option<Fd>) -> Order {
         Order {
             key: *family::authkey(),
             task,
@@ -68,7 +68,7 @@ impl Errand {
             lifeline,
             update: Update::default(),
             setup: self.setup,
-            send_pidfd,
+            hello: true,
         }
     }
 }
@@ -99,14 +99,14 @@ pub(crate) fn spawn(task: FnId, mut errand: Errand, arguments: &Message) -> Resu
     let mark = init::mark(theirs.as_fd()).ok_or(Error::NotInitialised)?;
     let env = environment(clear, changes, mark);
     let deadline = errand.deadline;
-    let order = errand.into_order(task, end, false);
+    let order = errand.into_order(task, end);
     order::send(ours.as_fd(), &order, arguments)?;
     let image = image::pin().map_err(Error::os("open /proc/self/exe"))?;
     let program = Program { image, args: &args, env: &env, keep: &[theirs.as_fd()] };
     let Spawned { pid, process } =
         mp_sys::spawn::spawn(&program).map_err(Error::os("clone and execveat"))?;
     drop((theirs, order));
-    let newborn = Newborn { pid, process, socket: ours, pipe: None, lifeline };
+    let newborn = Newborn { pid, process, socket: ours, reaper: Reaper::We, lifeline };
     await_hello(newborn, deadline)
 }
 
@@ -148,7 +148,7 @@ fn environment(
 }
 
 /// Waits until the child says that it is about to call the function.
-fn await_hello(newborn: Newborn, deadline: Deadline) -> Result<Newborn, Error> {
+pub(crate) fn await_hello(newborn: Newborn, deadline: Deadline) -> Result<Newborn, Error> {
     let mut closed = false;
     loop {
         let fds = [
@@ -185,7 +185,7 @@ fn await_hello(newborn: Newborn, deadline: Deadline) -> Result<Newborn, Error> {
 }
 
 /// What a child says that does not begin.
-pub(crate) fn refusal(letter: Letter) -> Error {
+fn refusal(letter: Letter) -> Error {
     let refusal: Option<order::Refusal> =
         if letter.kind == Kind::Refusal { mp_ipc::decode(letter.message).ok() } else { None };
     refusal.map_or(Error::Os { op: "recvmsg", errno: Errno::PROTO }, Error::from)
@@ -195,7 +195,7 @@ pub(crate) fn refusal(letter: Letter) -> Error {
 pub(crate) fn fork(
     mut errand: Errand,
     call: &mut Call<'_>,
-    fork: impl FnOnce() -> Result<Fork, Error>,
+    fork: &mut dyn FnMut() -> Result<Fork, Error>,
 ) -> Result<Newborn, Error> {
     let (ours, theirs) = packet_pair()?;
     let (lifeline, end) = errand.lifeline.take().map_or((None, None), |(a, b)| (Some(a), Some(b)));
@@ -204,7 +204,7 @@ pub(crate) fn fork(
     let gate =
         if signal::disposition(SIGCHLD) == Disposition::Default { None } else { Some(pipe()?) };
     let hooks = at_fork::hooks();
-    let hello = errand.setup.can_fail() || !hooks.is_empty();
+    let hello = errand.setup.must_be_done() || !hooks.is_empty();
     let inheritance = Inheritance {
         socket: theirs,
         me: errand.kinship.of_copy().map_err(Error::os("pidfd_open"))?,
@@ -218,6 +218,7 @@ pub(crate) fn fork(
     // Done here, so that it need not be done in every child.
     let _ = stdio::null();
     note_panics();
+    let has_more = child::has_socket() || forkserver::is_there();
     match fork()? {
         Fork::Child => {
             drop(ours);
@@ -226,8 +227,10 @@ pub(crate) fn fork(
                 // The parent closes it, or is gone.
                 let _ = wait.read(&mut [0]);
             }
-            child::forget_socket();
-            forkserver::forget();
+            if has_more {
+                child::forget_socket();
+                forkserver::forget();
+            }
             child::forked(inheritance)
         }
         Fork::Parent(pid) => {
@@ -237,10 +240,33 @@ pub(crate) fn fork(
             let process =
                 pidfd::open(pid).and_then(stdio::above).map_err(Error::os("pidfd_open"))?;
             drop(gate);
-            let newborn = Newborn { pid, process, socket: ours, pipe: None, lifeline };
+            let newborn = Newborn { pid, process, socket: ours, reaper: Reaper::We, lifeline };
             let started = if hello { await_hello(newborn, errand.deadline) } else { Ok(newborn) };
             drop((me, setup));
             started
+        }
+    }
+}
+
+/// How long a thread that has been joined may still be counted: `join` returns a little before the
+/// kernel has done with the thread.
+const LEAVING: Duration = Duration::from_millis(20);
+
+/// `fork`, refused where there are other threads.
+pub(crate) fn fork_alone() -> Result<Fork, Error> {
+    // What is still in the buffer would be printed by both.
+    let _ = std::io::stdout().flush();
+    let patience = Deadline::after(LEAVING);
+    loop {
+        match fork_single() {
+            Err(Errno::BUSY) if !patience.has_passed() => {
+                std::thread::sleep(Duration::from_micros(200));
+            }
+            Err(Errno::BUSY) => {
+                let threads = thread_count().map_err(Error::os("stat /proc/self/task"))?;
+                return Err(Error::MultiThreaded { threads });
+            }
+            forked => return forked.map_err(Error::os("fork")),
         }
     }
 }

@@ -36,8 +36,7 @@ pub(crate) struct Watch {
     pub(crate) daemon: bool,
     process: OwnedFd,
     socket: OwnedFd,
-    /// Where the fork server writes the status, if the child is the server's.
-    pipe: Option<PipeReader>,
+    reaper: Reaper,
     end: Mutex<End>,
     outcome: Mutex<Option<Outcome>>,
 }
@@ -51,26 +50,36 @@ struct End {
     lifeline: Option<Lifeline>,
 }
 
+/// Who takes the status from the kernel once the process has ended.
+#[derive(Debug)]
+pub(crate) enum Reaper {
+    We,
+    /// The kernel itself: the process is the fork server's, and its pidfd keeps the status.
+    Kernel,
+    /// The fork server, which writes the status into this.
+    Server(PipeReader),
+}
+
 /// What a start has made.
 #[derive(Debug)]
 pub(crate) struct Newborn {
     pub(crate) pid: i32,
     pub(crate) process: OwnedFd,
     pub(crate) socket: OwnedFd,
-    pub(crate) pipe: Option<PipeReader>,
+    pub(crate) reaper: Reaper,
     pub(crate) lifeline: Option<Lifeline>,
 }
 
 impl Watch {
     pub(crate) fn new(newborn: Newborn, name: String, daemon: bool) -> Watch {
-        let Newborn { pid, process, socket, pipe, lifeline } = newborn;
+        let Newborn { pid, process, socket, reaper, lifeline } = newborn;
         Watch {
             pid,
             name,
             daemon,
             process,
             socket,
-            pipe,
+            reaper,
             end: Mutex::new(End { status: None, server_gone: false, lifeline }),
             outcome: Mutex::new(None),
         }
@@ -101,25 +110,31 @@ impl Watch {
     }
 
     fn ask(&self, server_gone: &mut bool) -> Option<ExitStatus> {
-        if let Some(pipe) = self.pipe.as_ref().filter(|_| !*server_gone) {
-            let mut said = server::read_status(pipe, Some(Deadline::now()));
-            if said == Said::Nothing && self.has_ended() {
-                // Its server says so in a moment, or is dead.
-                said = server::read_status(pipe, Some(Deadline::after(LATE)));
-            }
-            match said {
-                Said::Nothing => return None,
-                Said::Status(status) => return Some(status),
-                Said::NotForked(_) | Said::Gone => *server_gone = true,
-            }
-        }
-        if self.pipe.is_none() {
-            match pidfd::try_reap(&self.process) {
+        match &self.reaper {
+            Reaper::We => match pidfd::try_reap(&self.process) {
                 Ok(Some(status)) => return Some(status.into()),
                 Ok(None) => return None,
                 // ECHILD: somebody else takes the status, or has taken it.
                 Err(_) => {}
+            },
+            Reaper::Kernel => {
+                if let Some(status) = pidfd::kept_status(&self.process) {
+                    return Some(status.into());
+                }
             }
+            Reaper::Server(pipe) if !*server_gone => {
+                let mut said = server::read_status(pipe, Some(Deadline::now()));
+                if said == Said::Nothing && self.has_ended() {
+                    // Its server says so in a moment, or is dead.
+                    said = server::read_status(pipe, Some(Deadline::after(LATE)));
+                }
+                match said {
+                    Said::Nothing => return None,
+                    Said::Status(status) => return Some(status),
+                    Said::Gone => *server_gone = true,
+                }
+            }
+            Reaper::Server(_) => {}
         }
         self.has_ended().then(|| self.kept_status())
     }
@@ -151,8 +166,10 @@ impl Watch {
                 End { status: Some(status), .. } => return Some(*status),
                 end => end.server_gone,
             };
-            let pipe = self.pipe.as_ref().filter(|_| !server_gone);
-            let announced = pipe.map_or(self.process(), AsFd::as_fd);
+            let announced = match &self.reaper {
+                Reaper::Server(pipe) if !server_gone => pipe.as_fd(),
+                _ => self.process(),
+            };
             // Either is ready for good once the process has ended, so no wake is lost.
             match wait_for(announced, Interest::Readable, deadline) {
                 Ok(true) => {
@@ -196,7 +213,7 @@ fn read_outcome(socket: BorrowedFd<'_>) -> Outcome {
             Kind::Refusal => {
                 return mp_ipc::decode(letter.message).map_or(Outcome::Nothing, Outcome::Refusal);
             }
-            Kind::Hello | Kind::Order | Kind::Fork | Kind::Follower => {}
+            Kind::Hello | Kind::Order | Kind::Fork | Kind::Born | Kind::Follower => {}
         }
     }
 }

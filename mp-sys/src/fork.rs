@@ -26,6 +26,7 @@ pub enum Fork {
 /// # Errors
 ///
 /// [`Errno::AGAIN`] when no more processes may be made, [`Errno::NOMEM`] when memory is short.
+#[inline]
 pub unsafe fn fork() -> Result<Fork, Errno> {
     // SAFETY: the caller keeps to what the child may do.
     match unsafe { libc::fork() } {
@@ -83,6 +84,7 @@ pub fn at_exit(handler: extern "C" fn()) -> bool {
 /// # Errors
 ///
 /// [`Errno::BUSY`] if there are other threads; otherwise as [`fork`].
+#[inline]
 pub fn fork_single() -> Result<Fork, Errno> {
     if thread_count()? > 1 {
         return Err(Errno::BUSY);

@@ -80,6 +80,16 @@ pub fn arm(end: OwnedFd) -> Result<(), Errno> {
     Ok(())
 }
 
+/// A duplicate of the end that [ties](arm) this process to its parent: readable once the parent
+/// has gone. For a child of this process, which is not tied. `None` if this process is not either.
+pub fn tie() -> Option<OwnedFd> {
+    let fd = ARMED.load(Ordering::Acquire);
+    // SAFETY: INVARIANT (slot): what stands in `ARMED` is open until the process ends; the borrow
+    // lasts for one call.
+    let tie = (fd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(fd) })?;
+    rustix::io::fcntl_dupfd_cloexec(tie, 3).ok()
+}
+
 /// Whether the parent's end is gone.
 ///
 /// # Errors
@@ -167,13 +177,21 @@ fn close_slot_of(fd: RawFd) {
     }
 }
 
+/// As [`close_slot`], without a write where there is nothing: it would cost a copied page.
+fn close_if_open(slot: &AtomicI32) {
+    // Relaxed: the process has this one thread.
+    if slot.load(Ordering::Relaxed) >= 0 {
+        close_slot(slot);
+    }
+}
+
 /// In a forked child: the parent's children are not this process's to keep alive.
 extern "C" fn close_inherited() {
-    close_slot(&ARMED);
+    close_if_open(&ARMED);
     let mut block = Some(&FIRST);
     while let Some(current) = block {
         for slot in &current.slots {
-            close_slot(slot);
+            close_if_open(slot);
         }
         block = current.next();
     }

@@ -78,6 +78,18 @@ pub fn try_reap(process: impl AsFd) -> Result<Option<Status>, Errno> {
     })
 }
 
+/// `waitid(P_ALL, WEXITED)`, again and again: waits until this process has no children.
+///
+/// Those that have ended are reaped, and their statuses thrown away.
+///
+/// # Blocking
+///
+/// Waits for the end of each child, which the kernel tells.
+pub fn outlive_children() {
+    // In the end it is ECHILD.
+    while rustix::io::retry_on_intr(|| waitid(WaitId::All, WaitIdOptions::EXITED)).is_ok() {}
+}
+
 /// `ioctl(PIDFD_GET_INFO)`: the status of a process that has been reaped, by whomever.
 ///
 /// `None` while it has not been reaped, and always where the kernel does not keep the status with

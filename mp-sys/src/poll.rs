@@ -16,6 +16,15 @@ pub enum Interest {
     Writable,
 }
 
+impl Interest {
+    fn flags(self) -> PollFlags {
+        match self {
+            Interest::Readable => PollFlags::IN,
+            Interest::Writable => PollFlags::OUT,
+        }
+    }
+}
+
 /// `poll`: waits until one of `fds` is ready, and says which are.
 ///
 /// The answer has one place for each descriptor, in order; all are `false` when the deadline
@@ -46,21 +55,16 @@ pub fn poll(
     fds: &[(BorrowedFd<'_>, Interest)],
     deadline: Option<Deadline>,
 ) -> Result<Vec<bool>, Errno> {
-    let mut polled: Vec<PollFd<'_>> = fds
-        .iter()
-        .map(|(fd, interest)| {
-            PollFd::from_borrowed_fd(
-                *fd,
-                match interest {
-                    Interest::Readable => PollFlags::IN,
-                    Interest::Writable => PollFlags::OUT,
-                },
-            )
-        })
-        .collect();
+    let mut polled: Vec<PollFd<'_>> =
+        fds.iter().map(|(fd, interest)| PollFd::from_borrowed_fd(*fd, interest.flags())).collect();
+    wait(&mut polled, deadline)?;
+    Ok(polled.iter().map(|fd| !fd.revents().is_empty()).collect())
+}
+
+fn wait(polled: &mut [PollFd<'_>], deadline: Option<Deadline>) -> Result<(), Errno> {
     loop {
-        match rustix::event::poll(&mut polled, relative(deadline).as_ref()) {
-            Ok(_) => return Ok(polled.iter().map(|fd| !fd.revents().is_empty()).collect()),
+        match rustix::event::poll(polled, relative(deadline).as_ref()) {
+            Ok(_) => return Ok(()),
             Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),
         }
@@ -81,5 +85,7 @@ pub fn wait_for(
     interest: Interest,
     deadline: Option<Deadline>,
 ) -> Result<bool, Errno> {
-    Ok(poll(&[(fd, interest)], deadline)?[0])
+    let mut polled = [PollFd::from_borrowed_fd(fd, interest.flags())];
+    wait(&mut polled, deadline)?;
+    Ok(!polled[0].revents().is_empty())
 }

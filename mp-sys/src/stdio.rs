@@ -70,11 +70,15 @@ pub fn close_on_exec(fd: BorrowedFd<'_>) -> Result<(), Errno> {
 /// # Errors
 ///
 /// [`Errno::NOENT`] where there is no `/dev`.
+#[inline]
 pub fn null() -> Result<BorrowedFd<'static>, Errno> {
-    static NULL: OnceLock<OwnedFd> = OnceLock::new();
-    if let Some(null) = NULL.get() {
-        return Ok(null.as_fd());
-    }
+    if let Some(null) = NULL.get() { Ok(null.as_fd()) } else { open_null() }
+}
+
+static NULL: OnceLock<OwnedFd> = OnceLock::new();
+
+#[cold]
+fn open_null() -> Result<BorrowedFd<'static>, Errno> {
     let null =
         above(rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?)?;
     // Of two threads that come at once, the second one's descriptor is closed again.

@@ -9,6 +9,7 @@ use crate::{METHODS, Row, SOON};
 pub(crate) const ROWS: &[Row] = &[
     ("daemons_die_with_a_killed_parent", daemons_die_with_a_killed_parent),
     ("a_daemon_outlives_the_thread_that_started_it", a_daemon_outlives_its_thread),
+    ("a_daemon_of_a_thread_dies_with_a_killed_parent", a_daemon_of_a_thread),
     ("a_sibling_does_not_keep_a_daemon_alive", a_sibling_does_not_keep_a_daemon_alive),
     ("terminating_a_daemon_ends_its_daemons", terminating_a_daemon_ends_its_daemons),
 ];
@@ -41,7 +42,7 @@ fn runs(pid: i32) -> bool {
 }
 
 fn all_end(pids: &[i32]) {
-    let late = Instant::now() + Duration::from_secs(2);
+    let late = Instant::now() + Duration::from_secs(1);
     while let Some(pid) = pids.iter().find(|pid| runs(**pid)) {
         assert!(Instant::now() < late, "process {pid} is left");
         std::thread::sleep(Duration::from_millis(2));
@@ -75,6 +76,28 @@ fn a_daemon_outlives_its_thread(method: StartMethod) {
     assert_eq!(child.wait_timeout(Duration::from_millis(50)), None);
     child.kill().unwrap();
     child.wait();
+}
+
+/// The thread that started it is long gone when its parent is killed.
+fn a_daemon_of_a_thread(method: StartMethod) {
+    if method == StartMethod::Fork {
+        return; // a second thread makes it refuse
+    }
+    fn top((pids, method): (Pids, u8)) {
+        let start = move || {
+            let daemon = Process::call(sleep).daemon(true).method(METHODS[usize::from(method)]);
+            daemon.start().unwrap().pid()
+        };
+        pids.send(&std::thread::spawn(start).join().unwrap()).unwrap();
+        sleep();
+    }
+    let (sender, receiver) = mp_ipc::simplex::<i32>().unwrap();
+    let top = Process::new(top, (sender, index(method))).method(method).start().unwrap();
+    let daemon = receiver.recv_timeout(SOON).unwrap();
+    assert!(runs(daemon));
+    top.kill().unwrap();
+    top.wait();
+    all_end(&[daemon]);
 }
 
 /// A child made by plain fork later has copies of all that its parent had open.

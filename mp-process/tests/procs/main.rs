@@ -12,6 +12,7 @@ mod end;
 mod handles;
 mod identity;
 mod leaks;
+mod library;
 mod odd;
 mod programs;
 mod quota;
@@ -65,7 +66,7 @@ fn main() {
             })
         })
     });
-    let others = [server::TRIALS, programs::TRIALS, odd::TRIALS]
+    let others = [server::TRIALS, programs::TRIALS, odd::TRIALS, library::TRIALS]
         .into_iter()
         .flatten()
         .chain(strangers::TRIALS);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use mp_process::{Error, Process, StartMethod, active_children};
 
-use crate::{METHODS, SOON, odd, rounds};
+use crate::{METHODS, SOON, library, odd, rounds};
 
 /// Names the program that this run of the binary is.
 const PROGRAM: &str = "MP_TEST_PROGRAM";
@@ -38,6 +38,7 @@ pub(crate) fn run() {
         "ends" => ending(),
         "waits" => waiting(),
         "logs" => logging(),
+        "library" => library::calling(),
         "plain" => say("main"),
         other => panic!("no program {other}"),
     }

@@ -14,6 +14,8 @@ pub(crate) const ROWS: &[Row] = &[
     ("standard_descriptors", standard_descriptors),
     ("processors", processors),
     ("limits", limits),
+    ("limits_of_every_kind", limits_of_every_kind),
+    ("the_log_level_of_the_moment", log_level),
     ("arguments_and_mark", arguments_and_mark),
     ("signals", signals),
 ];
@@ -113,6 +115,40 @@ fn limits(method: StartMethod) {
     let child = Process::call(files).method(method).limit(Limit::OpenFiles, 64).start().unwrap();
     let opened = child.join().unwrap();
     assert!((1..64).contains(&opened), "{opened}");
+}
+
+fn limits_of_every_kind(method: StartMethod) {
+    let rows = [
+        (Limit::Core, "Max core file size", Some(0)),
+        (Limit::Cpu, "Max cpu time", Some(100)),
+        (Limit::Data, "Max data size", Some(1 << 34)),
+        (Limit::FileSize, "Max file size", Some(1 << 30)),
+        (Limit::AddressSpace, "Max address space", Some(1 << 40)),
+        (Limit::LockedMemory, "Max locked memory", Some(4096)),
+        (Limit::Processes, "Max processes", Some(5000)),
+        (Limit::Stack, "Max stack size", None),
+    ];
+    let limits = || std::fs::read_to_string("/proc/self/limits").unwrap();
+    let process = Process::call(limits).method(method);
+    let process =
+        rows.iter().fold(process, |process, (limit, _, value)| process.limit(*limit, *value));
+    let seen = process.start().unwrap().join().unwrap();
+    for (limit, name, value) in rows {
+        let line = seen.lines().find(|line| line.starts_with(name)).unwrap();
+        let value = value.map_or("unlimited".into(), |value: u64| value.to_string());
+        assert_eq!(line[name.len()..].split_whitespace().next(), Some(&*value), "{limit:?}");
+    }
+}
+
+/// Without a logger of ours too, and whenever the fork server was made.
+fn log_level(method: StartMethod) {
+    let level = || log::max_level() as usize;
+    let before = log::max_level();
+    for expected in [log::LevelFilter::Warn, log::LevelFilter::Trace, before] {
+        log::set_max_level(expected);
+        let child = Process::call(level).method(method).start().unwrap();
+        assert_eq!(child.join().unwrap(), expected as usize);
+    }
 }
 
 fn arguments_and_mark(method: StartMethod) {
