@@ -1,15 +1,14 @@
 //! The orders: handed out, ticked off, and those whose worker died handed out again.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::ops::Range;
 use std::sync::mpsc::Receiver;
 
 use rustix::fs::{AtFlags, statat, unlinkat};
 
 use crate::copy::Tally;
 use crate::draft::draft_name;
-use crate::job::{Done, Job, Order, Piece, Tick};
+use crate::job::{Done, Job, LargeFile, Order, Tick};
 use crate::large::Large;
 use crate::plan::Step;
 use crate::report::{Fault, Trouble};
@@ -21,7 +20,6 @@ pub(crate) struct Dispatch<'a> {
     roots: &'a Roots,
     next: u64,
     flights: HashMap<u64, Flight>,
-    pieces: VecDeque<(u64, Flight)>,
     larges: HashMap<u64, Large>,
     /// What was copied.
     pub(crate) tally: Tally,
@@ -33,8 +31,8 @@ pub(crate) struct Dispatch<'a> {
 #[derive(Clone, Debug)]
 enum Flight {
     Entries(Job),
-    /// A part of the large file of this number.
-    Piece(u64, Range<u64>),
+    /// The large file of the order's number.
+    Large,
 }
 
 impl<'a> Dispatch<'a> {
@@ -43,7 +41,6 @@ impl<'a> Dispatch<'a> {
             roots,
             next: 0,
             flights: HashMap::new(),
-            pieces: VecDeque::new(),
             larges: HashMap::new(),
             tally: Tally::default(),
             troubles: Vec::new(),
@@ -53,18 +50,17 @@ impl<'a> Dispatch<'a> {
     /// The next order, from what the walk found; `None` when the walk has ended.
     pub(crate) fn order(&mut self, steps: &Receiver<Step>) -> Option<Order> {
         loop {
-            if let Some((id, flight)) = self.pieces.pop_front() {
-                if let Some(order) = self.launch(id, flight) {
-                    return Some(order);
-                }
-                continue;
-            }
             match steps.recv().ok()? {
                 Step::Job(job) => {
                     let id = self.number();
                     return self.launch(id, Flight::Entries(Job { id, ..job }));
                 }
-                Step::Large(path) => self.begin(path),
+                Step::Large(path) => {
+                    let order = self.begin(path);
+                    if order.is_some() {
+                        return order;
+                    }
+                }
                 Step::Trouble(trouble) => self.troubles.push(trouble),
             }
         }
@@ -78,7 +74,7 @@ impl<'a> Dispatch<'a> {
             .filter_map(|(id, flight)| {
                 let flight = match flight {
                     Flight::Entries(job) => Flight::Entries(Job { again: true, ..job }),
-                    piece => piece,
+                    Flight::Large => Flight::Large,
                 };
                 self.launch(id, flight)
             })
@@ -88,27 +84,18 @@ impl<'a> Dispatch<'a> {
     /// Takes in what a worker answers. A file that became whole by it is given back.
     pub(crate) fn done(&mut self, done: Done) -> Option<Tick> {
         let flight = self.flights.remove(&done.id)?;
-        let failed = !done.troubles.is_empty();
         self.tally.files += done.tally.files;
         self.tally.bytes += done.tally.bytes;
+        let whole = done.troubles.is_empty().then_some(done.tally.bytes);
+        self.troubles.extend(done.troubles);
         match flight {
-            Flight::Entries(_) => {
-                self.troubles.extend(done.troubles);
-                None
-            }
-            Flight::Piece(large, _) => {
-                // One word about a large file is enough.
-                if !self.larges.get(&large).is_some_and(Large::is_torn) {
-                    self.troubles.extend(done.troubles);
-                }
-                self.landed(large, failed)
-            }
+            Flight::Entries(_) => None,
+            Flight::Large => self.landed(done.id, whole),
         }
     }
 
     /// Takes the drafts away of what was not answered; names it where there is a reason to.
     pub(crate) fn give_up(&mut self, why: Option<&str>) {
-        self.pieces.clear();
         for large in std::mem::take(&mut self.larges).into_values() {
             let path = self.roots.source(large.path());
             self.troubles.extend(why.map(|why| Trouble::new(path, why)));
@@ -145,12 +132,12 @@ impl<'a> Dispatch<'a> {
     fn launch(&mut self, id: u64, flight: Flight) -> Option<Order> {
         let order = match &flight {
             Flight::Entries(job) => Order::Entries(job.clone()),
-            Flight::Piece(large, range) => match self.piece(id, *large, range) {
-                Ok(piece) => Order::Piece(piece),
+            Flight::Large => match self.large(id) {
+                Ok(file) => Order::Large(file),
                 Err(fault) => {
-                    let path = self.larges[large].path().to_owned();
+                    let path = self.larges[&id].path().to_owned();
                     self.fault(path, fault);
-                    self.landed(*large, true);
+                    self.landed(id, None);
                     return None;
                 }
             },
@@ -159,40 +146,40 @@ impl<'a> Dispatch<'a> {
         Some(order)
     }
 
-    fn begin(&mut self, path: OsString) {
-        let number = self.number();
-        match Large::open(self.roots, path.clone(), number) {
-            Err(fault) => self.fault(path, fault),
+    fn begin(&mut self, path: OsString) -> Option<Order> {
+        let id = self.number();
+        match Large::open(self.roots, path.clone(), id) {
+            Err(fault) => {
+                self.fault(path, fault);
+                None
+            }
             Ok(large) => {
-                for range in large.ranges() {
-                    let id = self.number();
-                    self.pieces.push_back((id, Flight::Piece(number, range)));
-                }
-                self.larges.insert(number, large);
+                self.larges.insert(id, large);
+                self.launch(id, Flight::Large)
             }
         }
     }
 
-    fn piece(&self, id: u64, large: u64, range: &Range<u64>) -> Result<Piece, Fault> {
-        let large = &self.larges[&large];
+    fn large(&self, id: u64) -> Result<LargeFile, Fault> {
+        let large = &self.larges[&id];
         let (from, to) = large.share()?;
         let path = self.roots.source(large.path()).into();
-        Ok(Piece { id, path, from, to, start: range.start, end: range.end })
+        Ok(LargeFile { id, path, from, to, size: large.size() })
     }
 
-    /// A piece of a large file is copied, or never will be.
-    fn landed(&mut self, number: u64, failed: bool) -> Option<Tick> {
-        if !self.larges.get_mut(&number)?.landed(failed) {
+    /// A large file is copied, so many bytes, or torn and never will be.
+    fn landed(&mut self, id: u64, whole: Option<u64>) -> Option<Tick> {
+        let large = self.larges.remove(&id)?;
+        let Some(bytes) = whole else {
+            large.discard(self.roots);
             return None;
-        }
-        let large = self.larges.remove(&number)?;
+        };
         let path = large.path().to_owned();
         match large.finish(self.roots) {
-            Ok(true) => {
+            Ok(()) => {
                 self.tally.files += 1;
-                Some(Tick { id: number, tally: Tally { files: 1, bytes: 0 } })
+                Some(Tick { id, tally: Tally { files: 1, bytes } })
             }
-            Ok(false) => None, // It was named when the piece failed.
             Err(fault) => {
                 self.fault(path, fault);
                 None

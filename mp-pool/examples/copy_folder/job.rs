@@ -12,7 +12,7 @@ use crate::report::Trouble;
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Order {
     Entries(Job),
-    Piece(Piece),
+    Large(LargeFile),
 }
 
 /// Entries of a few folders, enough to be worth a message.
@@ -44,16 +44,15 @@ pub(crate) enum Kind {
     Fifo,
 }
 
-/// A part of a large file, which the parent opened once for all its parts.
+/// A large file, which the parent has opened.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Piece {
+pub(crate) struct LargeFile {
     pub(crate) id: u64,
     /// For messages.
     pub(crate) path: OsString,
     pub(crate) from: Fd,
     pub(crate) to: Fd,
-    pub(crate) start: u64,
-    pub(crate) end: u64,
+    pub(crate) size: u64,
 }
 
 /// How far an order is: what the progress bar is fed with.

@@ -1,8 +1,10 @@
-//! A large file, copied in pieces by several workers at once.
+//! A large file: an order of its own, whose progress shows.
+//!
+//! One worker copies it. The kernel lets one writer at a time into a file, so several workers at
+//! one file are slower than one.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 
 use mp_ipc::Fd;
@@ -14,17 +16,12 @@ use crate::metadata;
 use crate::report::Fault;
 use crate::tree::{Pair, Roots, split};
 
-const PIECE: u64 = 64 << 20;
-
-/// A large file under way: its pieces go to one nameless file, which gets its name with the last.
+/// A large file under way: a nameless file, which gets its name when it is whole.
 pub(crate) struct Large {
     path: OsString,
     from: OwnedFd,
     stat: Stat,
     draft: Draft,
-    /// How many pieces are not done.
-    left: usize,
-    torn: bool,
 }
 
 impl Large {
@@ -44,25 +41,15 @@ impl Large {
             draft.discard(&pair.to);
             return Err(Fault::Write(errno));
         }
-        let mut large = Large { path, from, stat, draft, left: 0, torn: false };
-        large.left = large.ranges().count();
-        Ok(large)
+        Ok(Large { path, from, stat, draft })
     }
 
     pub(crate) fn path(&self) -> &OsStr {
         &self.path
     }
 
-    /// Whether a piece could not be copied.
-    pub(crate) fn is_torn(&self) -> bool {
-        self.torn
-    }
-
-    /// The pieces.
-    pub(crate) fn ranges(&self) -> impl Iterator<Item = Range<u64>> + use<> {
-        let size = self.stat.st_size as u64;
-        let count = size.div_ceil(PIECE).max(1);
-        (0..count).map(move |n| n * PIECE..size.min((n + 1) * PIECE))
+    pub(crate) fn size(&self) -> u64 {
+        self.stat.st_size as u64
     }
 
     /// Descriptors of source and draft, for a worker.
@@ -72,29 +59,16 @@ impl Large {
         Ok((share(&self.from).map_err(fault)?, share(&self.draft).map_err(fault)?))
     }
 
-    /// A piece is copied, or never will be; whether it was the last.
-    pub(crate) fn landed(&mut self, failed: bool) -> bool {
-        self.torn |= failed;
-        self.left -= 1;
-        self.left == 0
-    }
-
-    /// Gives the whole file its name, and a torn one none: which it was.
-    pub(crate) fn finish(self, roots: &Roots) -> Result<bool, Fault> {
+    /// Gives the file its name: it is whole.
+    pub(crate) fn finish(self, roots: &Roots) -> Result<(), Fault> {
         let (folder, name) = split(&self.path);
         let folder = roots.open_target(folder).map_err(Fault::Write)?;
-        let applied = match self.torn {
-            true => Ok(false),
-            false => metadata::apply(Some(self.from.as_fd()), &self.stat, self.draft.as_fd())
-                .map(|()| true)
-                .map_err(Fault::Write),
-        };
-        if applied != Ok(true) {
+        if let Err(errno) = metadata::apply(Some(self.from.as_fd()), &self.stat, self.draft.as_fd())
+        {
             self.draft.discard(&folder);
-            return applied;
+            return Err(Fault::Write(errno));
         }
-        self.draft.publish(&folder, name).map_err(Fault::Write)?;
-        Ok(true)
+        self.draft.publish(&folder, name).map_err(Fault::Write)
     }
 
     /// Takes away what was written.
@@ -107,6 +81,6 @@ impl Large {
 
 impl fmt::Debug for Large {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Large").field("path", &self.path).field("left", &self.left).finish()
+        f.debug_struct("Large").field("path", &self.path).finish_non_exhaustive()
     }
 }

@@ -18,14 +18,14 @@ use crate::tree::{Pair, Roots, join, split};
 /// A job is full with this many entries, or this many bytes.
 const ENTRIES: usize = 64;
 const BYTES: u64 = 8 << 20;
-/// A file of at least this size is copied in pieces.
+/// A file of at least this size is an order of its own.
 pub(crate) const LARGE: u64 = 128 << 20;
 
 /// What the walk hands on, as it goes.
 #[derive(Debug)]
 pub(crate) enum Step {
     Job(Job),
-    /// A file to be copied in pieces.
+    /// A file to be copied alone.
     Large(OsString),
     Trouble(Trouble),
 }

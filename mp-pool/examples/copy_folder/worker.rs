@@ -9,7 +9,7 @@ use rustix::process::umask;
 
 use crate::contents::{BUFFER, Contents};
 use crate::copy::{Tally, copy};
-use crate::job::{Done, Order, Piece, Tick};
+use crate::job::{Done, LargeFile, Order, Tick};
 use crate::report::Trouble;
 use crate::tree::Roots;
 
@@ -38,27 +38,27 @@ pub(crate) fn carry_out(order: Order) -> Done {
             teller.end(tally);
             Done { id: job.id, tally, troubles }
         }
-        Order::Piece(piece) => worker.piece(&piece),
+        Order::Large(file) => worker.large(&file),
     })
     .expect("a worker is prepared before its first order")
 }
 
 impl Worker {
-    fn piece(&mut self, piece: &Piece) -> Done {
-        let mut teller = Teller::new(&self.ticks, piece.id);
+    fn large(&mut self, file: &LargeFile) -> Done {
+        let mut teller = Teller::new(&self.ticks, file.id);
         let mut tally = Tally::default();
         let mut moved = |bytes| {
             tally.bytes += bytes;
             teller.tell(tally);
         };
-        let (from, to) = (piece.from.0.as_fd(), piece.to.0.as_fd());
+        let (from, to) = (file.from.0.as_fd(), file.to.0.as_fd());
         let mut contents = Contents { from, to, buffer: &mut self.buffer, moved: &mut moved };
-        let troubles = match contents.sparse(piece.start..piece.end) {
+        let troubles = match contents.sparse(0..file.size) {
             Ok(()) => Vec::new(),
-            Err(fault) => vec![Trouble::new((&piece.path).into(), fault)],
+            Err(fault) => vec![Trouble::new((&file.path).into(), fault)],
         };
         teller.end(tally);
-        Done { id: piece.id, tally, troubles }
+        Done { id: file.id, tally, troubles }
     }
 }
 
