@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use mp_pool::{Error, ExitStatus, Pool, TaskError};
 
 use crate::calls::{nap, square};
-use crate::{Case, Kind, LONG, Random, race_time, wait_until};
+use crate::{Case, Kind, LONG, wait_until};
 
 pub(crate) const CASES: &[Case] = &[
     ("killed_in_a_task", killed_in_a_task),
@@ -16,7 +16,6 @@ pub(crate) const CASES: &[Case] = &[
     ("killed_again_and_again", killed_again_and_again),
     ("retries", retries),
     ("restart_limit", restart_limit),
-    ("random_kills", random_kills),
     ("killed_with_large_values_on_the_way", killed_with_large_values_on_the_way),
     ("memory_limit", memory_limit),
     ("workers_end_with_the_pool", workers_end_with_the_pool),
@@ -27,7 +26,7 @@ pub(crate) const CASES: &[Case] = &[
     ("a_stopped_worker_meets_its_limit", a_stopped_worker_meets_its_limit),
 ];
 
-fn kill(pid: u32, signal: i32) {
+pub(crate) fn kill(pid: u32, signal: i32) {
     let pidfd = mp_sys::pidfd::open(pid as i32);
     let _ = pidfd.and_then(|pidfd| mp_sys::pidfd::signal(pidfd, signal));
 }
@@ -149,55 +148,6 @@ fn restart_limit(kind: Kind) {
     let last = pool.apply(die, 13);
     assert!(last.is_err());
     assert!(matches!(pool.apply(square, 1), Err(Error::Broken(_))));
-}
-
-/// Kills random workers while tasks of all kinds run. Every task ends exactly once, and only
-/// those fail that a worker had begun when it was killed.
-fn random_kills(kind: Kind) {
-    let goal: u64 = std::env::var("MP_KILLS").ok().and_then(|s| s.parse().ok()).unwrap_or(u64::MAX);
-    let pool = kind.pool(3);
-    let start = Instant::now();
-    let (mut kills, mut tasks, mut failed, mut random) = (0u64, 0u64, 0u64, Random::new(0));
-    while start.elapsed() < race_time() && kills < goal {
-        let chunk = [1, 1, 3, 50][random.below(4) as usize];
-        let len = 200;
-        let maps = [0, 1].map(|_| pool.with().chunk(chunk).map_async(square, 0..len).unwrap());
-        let results: Vec<_> = (0..len).map(|x| pool.apply_async(square, x).unwrap()).collect();
-        let mut round = 0;
-        for _ in 0..1 + random.below(4) {
-            let workers = pool.stats().workers;
-            if !workers.is_empty()
-                && let Some(pid) = workers[random.below(workers.len() as u64) as usize].pid
-            {
-                kill(pid, 9);
-                kills += 1;
-                round += 1;
-            }
-            std::thread::sleep(Duration::from_micros(random.below(2_000)));
-        }
-        let mut lost = 0;
-        for (x, result) in (0..).zip(results) {
-            match result.get_timeout(LONG) {
-                Ok(value) => assert_eq!(value, x * x),
-                Err(Error::Task(TaskError::WorkerDied { status, .. })) => {
-                    assert_eq!(status, ExitStatus::Signaled(9));
-                    lost += 1;
-                }
-                Err(other) => panic!("{x}: {other}"),
-            }
-        }
-        for map in maps {
-            match map.get_timeout(LONG) {
-                Ok(values) => assert_eq!(values, (0..len).map(square).collect::<Vec<_>>()),
-                Err(Error::Task(TaskError::WorkerDied { .. })) => lost += 1,
-                Err(other) => panic!("{other}"),
-            }
-        }
-        assert!(lost <= round, "{lost} tasks lost to {round} kills");
-        failed += lost;
-        tasks += 3 * len;
-    }
-    eprintln!("{kills} kills, {tasks} tasks, {failed} of them lost");
 }
 
 fn killed_with_large_values_on_the_way(kind: Kind) {

@@ -3,6 +3,7 @@
 
 mod calls;
 mod deaths;
+mod kills;
 mod lane;
 mod life;
 mod limits;
@@ -116,7 +117,8 @@ fn main() {
             model::CASES,
         ];
         let everywhere = everywhere.into_iter().flatten();
-        let in_processes = deaths::CASES.iter().filter(|_| kind != Kind::Threads);
+        let in_processes =
+            deaths::CASES.iter().chain(kills::CASES).filter(|_| kind != Kind::Threads);
         let once = whole::CASES.iter().chain(lane::CASES).filter(|_| kind == Kind::ForkServer);
         for (name, case) in everywhere.chain(in_processes).chain(once) {
             let run = move || {
