@@ -12,13 +12,14 @@
 
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU32, Ordering, fence};
+use std::sync::atomic::Ordering;
 
-use mp_shm::{Kind, Placed, Region};
+use mp_shm::Kind;
+use mp_sys::Deadline;
 use mp_sys::socket::{self, RecvFlags, SendFlags};
-use mp_sys::{Deadline, futex};
 
 use crate::Error;
+use crate::sys::{self, AtomicU32, Placed, Region, fence, fence_after_swap};
 
 const AWAKE: u32 = 0;
 const AT_WORD: u32 = 1;
@@ -84,7 +85,7 @@ impl Bell {
     fn wake(&self) {
         match self.word.swap(AWAKE, Ordering::SeqCst) {
             AT_WORD | PATIENT => {
-                futex::wake(&self.word, u32::MAX);
+                sys::wake(&self.word, u32::MAX);
             }
             AT_WIRE => self.knock(),
             _ => {} // Another worker was faster.
@@ -131,10 +132,11 @@ impl Ear {
     }
 
     fn arm(&self, state: u32) {
-        self.word.store(state, Ordering::Release);
+        // A swap, and so behind that of a worker who has just rung.
+        self.word.swap(state, Ordering::SeqCst);
         // SeqCst: pairs with the fence in `Bell::ring_if`: either its load sees the word, or our
         // look at the lanes sees what it committed.
-        fence(Ordering::SeqCst);
+        fence_after_swap();
     }
 
     /// Sleeps until the bell rings or the deadline passes, after one of the two ways to arm the
@@ -143,7 +145,7 @@ impl Ear {
         let state = self.word.load(Ordering::Relaxed);
         if state != AWAKE {
             // Both outcomes mean the same to the caller: look.
-            let _ = futex::wait(&self.word, state, deadline);
+            let _ = sys::wait(&self.word, state, deadline);
         }
     }
 

@@ -17,14 +17,12 @@
 //! Positions count bytes from the beginning of time and never wrap; the place in the ring is the
 //! position modulo the capacity, a power of two. Frames begin at multiples of 8.
 
-use std::sync::atomic::{AtomicU32, AtomicU64};
-
 pub use crate::sides::{Fate, PoolSide, Reply, Ticket, WorkerSide, lane};
 
-use mp_shm::{Error, Kind, Placed, Region, Window};
+use mp_shm::{Error, Kind};
 
-/// How many tasks may be queued in one lane.
-pub(crate) const CLAIMS: usize = 128;
+pub(crate) use crate::sys::CLAIMS;
+use crate::sys::{AtomicU32, AtomicU64, BYTES_MIN, Placed, Region, Window};
 
 /// A task that waits to be claimed.
 pub(crate) const QUEUED: u64 = 0;
@@ -104,7 +102,7 @@ pub(crate) struct Lane {
 impl Lane {
     /// Makes a lane with two rings of `capacity` bytes, a power of two.
     pub(crate) fn create(capacity: usize) -> Result<Lane, Error> {
-        debug_assert!(capacity.is_power_of_two() && capacity >= 4096);
+        debug_assert!(capacity.is_power_of_two() && capacity >= BYTES_MIN);
         Lane::over(Region::create(Kind::LANE, RINGS_AT + 2 * capacity, LAYOUT)?)
     }
 

@@ -23,12 +23,15 @@ mod job;
 pub mod lane;
 mod ledger;
 mod local;
+#[cfg(all(test, loom))]
+mod models;
 mod pool;
 mod pool_end;
 mod settings;
 mod shared;
 mod sides;
 mod stats;
+mod sys;
 mod tend;
 mod with;
 mod work;

@@ -3,11 +3,10 @@
 use std::any::{Any, TypeId};
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use mp_shm::Placed;
+use std::sync::atomic::Ordering;
 
 use crate::lane::{Lane, of_pool};
+use crate::sys::{AtomicU64, Placed};
 
 thread_local! {
     static WORKER: RefCell<Option<Worker>> = const { RefCell::new(None) };

@@ -1,15 +1,15 @@
 //! The pool's end of a lane.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::Ordering;
 
-use mp_sys::futex;
 use mp_sys::socket::{RecvFlags, SendFlags};
 
 use crate::bell::{recv_fds, send_fds};
 use crate::lane::{
     ALONE, CLAIMS, Frame, Lane, NOW, QUEUED, SOON, TAKEN, of_pool, of_worker, sleepers,
 };
+use crate::sys::{self, fence};
 
 /// The end that writes tasks and reads replies. Nothing here ever waits.
 #[derive(Debug)]
@@ -120,7 +120,7 @@ impl PoolEnd {
         // or we see that it sleeps.
         fence(Ordering::SeqCst);
         if word.load(Ordering::Relaxed) != 0 && word.swap(0, Ordering::SeqCst) != 0 {
-            futex::wake(word, 1);
+            sys::wake(word, 1);
         }
     }
 

@@ -10,6 +10,7 @@ use crate::bell::{Ear, bell};
 use crate::codec::{self, Item, Row};
 use crate::lane::{Frame, Lane};
 use crate::pool_end::{Claim, Garbled, PoolEnd};
+use crate::sys::BYTES_MIN;
 use crate::worker_end::{Claimed, WorkerEnd};
 
 /// Makes a lane with two rings of `bytes` bytes each, a power of two from 4 KiB on.
@@ -47,7 +48,7 @@ use crate::worker_end::{Claimed, WorkerEnd};
 /// # Ok::<(), mp_pool::Error>(())
 /// ```
 pub fn lane(bytes: usize) -> Result<(PoolSide, WorkerSide), Error> {
-    if !bytes.is_power_of_two() || bytes < 4096 {
+    if !bytes.is_power_of_two() || bytes < BYTES_MIN {
         return Err(Error::Invalid("a lane's size is a power of two, 4096 or more"));
     }
     let (bell, ear) = bell()?;
@@ -129,22 +130,29 @@ impl PoolSide {
     pub fn reply_timeout(&mut self, timeout: Duration) -> Result<Option<Reply>, Error> {
         let deadline = Deadline::after(timeout);
         loop {
-            match self.end.next_reply(&mut self.partial).map_err(garbled)? {
-                Some(frame) if frame.has(Frame::MORE) => self.end.wake(),
-                Some(frame) => {
-                    self.end.wake(); // It may wait for room.
-                    let row = std::mem::take(&mut self.partial);
-                    return Ok(Some(Reply { id: frame.id, results: items(&row) }));
-                }
-                None if deadline.has_passed() => return Ok(None),
-                None => {
-                    self.ear.arm_word();
-                    if !self.end.has_reply() {
-                        self.ear.sleep(Some(deadline));
-                    }
-                }
+            if let Some(reply) = self.take_reply()? {
+                return Ok(Some(reply));
+            }
+            if deadline.has_passed() {
+                return Ok(None);
+            }
+            self.ear.arm_word();
+            if !self.end.has_reply() {
+                self.ear.sleep(Some(deadline));
             }
         }
+    }
+
+    /// The next reply, if it has come to its end.
+    pub(crate) fn take_reply(&mut self) -> Result<Option<Reply>, Error> {
+        while let Some(frame) = self.end.next_reply(&mut self.partial).map_err(garbled)? {
+            self.end.wake(); // It may wait for room.
+            if !frame.has(Frame::MORE) {
+                let row = std::mem::take(&mut self.partial);
+                return Ok(Some(Reply { id: frame.id, results: items(&row) }));
+            }
+        }
+        Ok(None)
     }
 
     /// After the worker's death, and after all replies: the results that it left of the task at
@@ -157,6 +165,12 @@ impl PoolSide {
         let mut row = std::mem::take(&mut self.partial);
         self.end.leftovers(&mut row).map_err(garbled)?;
         Ok(items(&row))
+    }
+
+    /// What it is made of, for models of other ways to wait.
+    #[cfg(all(test, loom))]
+    pub(crate) fn parts(&mut self) -> (&mut PoolEnd, &Ear) {
+        (&mut self.end, &self.ear)
     }
 
     /// Tells the worker that no more tasks come.

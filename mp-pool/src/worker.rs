@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 
 use mp_ipc::Fd;
-use mp_shm::Region;
 use mp_sys::Deadline;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +13,7 @@ use crate::function::{Runner, resolve};
 use crate::job::{Job, begin_body};
 use crate::lane::{Lane, READY};
 use crate::local;
+use crate::sys::Region;
 use crate::worker_end::{Claimed, WorkerEnd};
 
 /// What the pool tells a worker beside its lane.

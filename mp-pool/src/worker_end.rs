@@ -1,14 +1,15 @@
 //! The worker's end of a lane.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::Ordering;
 
+use mp_sys::Deadline;
 use mp_sys::socket::{RecvFlags, SendFlags};
-use mp_sys::{Deadline, futex};
 
 use crate::bell::{Bell, recv_fds, send_fds};
 use crate::codec::{Block, Number};
 use crate::lane::{ALONE, CLAIMS, Frame, Lane, NOW, QUEUED, TAKEN, of_pool, of_worker, sleepers};
+use crate::sys::{self, fence, fence_after_swap};
 
 /// The end that reads tasks and writes replies.
 #[derive(Debug)]
@@ -102,12 +103,13 @@ impl WorkerEnd {
     /// Sleeps until the pool wakes this worker, unless what it waits for `has_come`.
     fn sleep(&self, has_come: impl Fn() -> bool) {
         let word = &self.lane.sleepers[sleepers::WORKER];
-        word.store(1, Ordering::Relaxed);
+        // A swap, and so behind the one by which the pool may just have woken us.
+        word.swap(1, Ordering::SeqCst);
         // SeqCst: pairs with the fence in `PoolEnd::wake`.
-        fence(Ordering::SeqCst);
+        fence_after_swap();
         if !has_come() {
             self.bell.ring_last();
-            let _ = futex::wait(word, 1, None);
+            let _ = sys::wait(word, 1, None);
         }
         word.store(0, Ordering::Relaxed);
     }
