@@ -40,6 +40,24 @@ fn the_list_of_unsafe_files_is_complete() {
     fs::write(path, format!("{head}| --- | --- | --- |\n{table}")).unwrap();
 }
 
+/// No wait is on the clock that can be set. The one file that reads it does so where a C library has
+/// no other way.
+#[test]
+fn no_wait_is_on_the_wall_clock() {
+    let root = root();
+    let mut files = Vec::new();
+    for member in members(&root) {
+        sources(&root.join(&member).join("src"), &mut files);
+    }
+    let words = ["SystemTime", "UNIX_EPOCH", "REALTIME", "ClockId::Realtime", "_timedwait"];
+    let reads = |file: &PathBuf| {
+        let text = fs::read_to_string(file).unwrap();
+        words.iter().any(|word| text.contains(word))
+    };
+    files.retain(reads);
+    assert_eq!(files, [root.join("mp-sys/src/pthread.rs")]);
+}
+
 /// Every test that `docs/reliability.md` names is in the file that it names before it.
 #[test]
 fn the_tests_that_are_promised_exist() {

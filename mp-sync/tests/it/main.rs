@@ -5,3 +5,4 @@ mod handles;
 mod mutex;
 mod scribble;
 mod scribbled;
+mod scribbled_locks;

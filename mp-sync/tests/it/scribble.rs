@@ -20,7 +20,7 @@ const SOON: Duration = Duration::from_micros(50);
 const PAYLOAD: u64 = 64;
 
 /// An object's memory, as another process has it, and where the object lies in it.
-fn memory(object: &impl Serialize) -> (File, u64) {
+pub(crate) fn memory(object: &impl Serialize) -> (File, u64) {
     let (bytes, fds) = mp_sys::fd_table::collect(|| postcard::to_stdvec(object).unwrap());
     let (_, offset): (u32, u64) = postcard::take_from_bytes(&bytes).unwrap().0;
     (File::from(fds.into_iter().next().unwrap()), PAYLOAD + offset)
