@@ -4,10 +4,13 @@
 //! so; a child dies before its first word, or after its value and before its end. Each start must
 //! end, in bounded time, with a child or with an error, and nobody may stay behind.
 
+use std::fs::File;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use mp_process::{Error, Process, StartMethod};
+use mp_process::{Error, Process, StartMethod, Stdio};
+use serde::{Deserialize, Serialize};
 
 use crate::crowd::{report, seconds};
 
@@ -99,12 +102,31 @@ fn start_one(method: usize) -> Result<bool, String> {
     }
 }
 
+/// What a broken start leaves behind.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+enum Twin {
+    Descriptor,
+    Zombie,
+    Process,
+}
+
+impl Twin {
+    fn leave(self) {
+        match self {
+            Twin::Descriptor => std::mem::forget(File::open("/dev/null").unwrap()),
+            Twin::Zombie => drop(Command::new("true").spawn().unwrap()),
+            Twin::Process => drop(Command::new("sleep").arg("60").spawn().unwrap()),
+        }
+    }
+}
+
 /// What a parent does while it is shot at: starts, and tells how each start went.
-fn start_all((told, method): (mp_ipc::Sender<Result<(), String>>, usize)) {
+fn start_all((told, method, twin): (mp_ipc::Sender<Result<(), String>>, usize, Option<Twin>)) {
     let mut household = Household::default();
     let end = Instant::now() + Duration::from_secs(600);
     while Instant::now() < end {
         let begin = Instant::now();
+        twin.inspect(|twin| twin.leave());
         let went = start_one(method).and_then(|value| household.look(value));
         let went = match begin.elapsed() {
             time if time < BOUND => went,
@@ -139,15 +161,15 @@ fn nobody_is_left() -> u32 {
 /// Parents, one after the other, each killed at some moment of some start: `MP_ROUNDS` of them, or
 /// as many as there is time for. In a process of its own, which outlives them and inherits what
 /// they leave.
-fn rounds((method, rounds, time): (usize, u32, Duration)) -> String {
+fn rounds((method, rounds, time, twin): (usize, u32, Duration, Option<Twin>)) -> String {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
     let end = (rounds == u32::MAX).then(|| Instant::now() + time);
     let (mut parents, mut starts, mut kills, mut orphans) = (0, 0u32, 0, 0);
     let mut open = None;
     while parents < rounds && end.is_none_or(|end| Instant::now() < end) {
         let (sender, receiver) = mp_ipc::simplex::<Result<(), String>>().unwrap();
-        let parent =
-            Process::new(start_all, (sender, method)).method(StartMethod::Spawn).start().unwrap();
+        let parent = Process::new(start_all, (sender, method, twin));
+        let parent = parent.method(StartMethod::Spawn).start().unwrap();
         let stop = AtomicBool::new(false);
         let went = std::thread::scope(|scope| {
             let shooter = scope.spawn(|| shoot(parent.pid(), &stop));
@@ -177,7 +199,7 @@ fn rounds((method, rounds, time): (usize, u32, Duration)) -> String {
 
 fn run(method: usize) {
     let count = std::env::var("MP_ROUNDS").map_or(u32::MAX, |text| text.parse().unwrap());
-    let child = Process::new(rounds, (method, count, seconds())).method(StartMethod::Spawn);
+    let child = Process::new(rounds, (method, count, seconds(), None)).method(StartMethod::Spawn);
     let patience = seconds() + BOUND + if count == u32::MAX { BOUND } else { BOUND * count };
     report(&child.start().unwrap().join_timeout(patience).unwrap());
 }
@@ -195,4 +217,16 @@ fn shot_at_while_starting_by_spawn() {
 #[test]
 fn shot_at_while_starting_by_fork() {
     run(2);
+}
+
+/// All that the shots look for is seen.
+#[test]
+fn shots_see_broken_twins() {
+    for twin in [Twin::Descriptor, Twin::Zombie, Twin::Process] {
+        // In quiet: it panics, for it is the one that sees.
+        let rounds = Process::new(rounds, (1, 40, Duration::MAX, Some(twin)));
+        let rounds = rounds.method(StartMethod::Spawn).stderr(Stdio::Null).start().unwrap();
+        let seen = rounds.join_timeout(BOUND * 2);
+        assert!(matches!(seen, Err(Error::Panicked(_))), "{seen:?}");
+    }
 }
