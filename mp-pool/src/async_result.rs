@@ -70,6 +70,17 @@ impl<T> AsyncResult<T> {
     ///
     /// [`Error::Task`] if the task failed; of several, the first one.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = mp_pool::Pool::builder().workers(2).threads().start()?;
+    /// let answer = pool.apply_async(|x: u64| 6 / x, 3)?;
+    /// assert_eq!((answer.get()?, answer.get()?), (2, 2), "as often as you like");
+    /// let failed = pool.apply_async(|x: u64| 6 / x, 0)?;
+    /// assert!(failed.get().unwrap_err().to_string().contains("divide by zero"));
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
+    ///
     /// Python: `AsyncResult.get()`, `Future.result()`.
     pub fn get(&self) -> Result<T, Error> {
         self.get_until(None)
@@ -80,6 +91,23 @@ impl<T> AsyncResult<T> {
     /// # Errors
     ///
     /// [`Error::TimedOut`] when the time is up: the task goes on. Otherwise as `get`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mp_pool::Error;
+    ///
+    /// # let pool = mp_pool::Pool::builder().workers(2).threads().start()?;
+    /// # fn nap(millis: u64) -> u64 {
+    /// #     std::thread::sleep(std::time::Duration::from_millis(millis));
+    /// #     millis
+    /// # }
+    /// let answer = pool.apply_async(nap, 200)?;
+    /// assert!(matches!(answer.get_timeout(Duration::from_millis(1)), Err(Error::TimedOut)));
+    /// assert_eq!(answer.get_timeout(Duration::from_secs(60))?, 200, "it went on");
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
     pub fn get_timeout(&self, timeout: Duration) -> Result<T, Error> {
         self.get_until(Some(Deadline::after(timeout)))
     }
@@ -89,6 +117,21 @@ impl<T> AsyncResult<T> {
     /// # Errors
     ///
     /// [`Error::NotReady`] if it is not there. Otherwise as `get`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = mp_pool::Pool::builder().workers(2).threads().start()?;
+    /// # fn nap(millis: u64) -> u64 {
+    /// #     std::thread::sleep(std::time::Duration::from_millis(millis));
+    /// #     millis
+    /// # }
+    /// let answer = pool.apply_async(nap, 200)?;
+    /// assert!(matches!(answer.try_get(), Err(mp_pool::Error::NotReady)));
+    /// answer.wait();
+    /// assert_eq!(answer.try_get()?, 200);
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
     pub fn try_get(&self) -> Result<T, Error> {
         if self.ready() { self.take() } else { Err(Error::NotReady) }
     }
@@ -114,17 +157,58 @@ impl<T> AsyncResult<T> {
     ///
     /// As [`get`](AsyncResult::get).
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = mp_pool::Pool::builder().workers(2).threads().start()?;
+    /// let failed = pool.apply_async(|x: u64| 6 / x, 0)?;
+    /// failed.wait();
+    /// assert!(failed.ready(), "badly");
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
+    ///
     /// Python: `AsyncResult.wait()`.
     pub fn wait(&self) {
         self.pool.wait(&self.batch, Mail::is_complete, None, None);
     }
 
     /// As [`wait`](AsyncResult::wait), but no longer than `timeout`; `false` if it is not over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # let pool = mp_pool::Pool::builder().workers(2).threads().start()?;
+    /// # fn nap(millis: u64) -> u64 {
+    /// #     std::thread::sleep(std::time::Duration::from_millis(millis));
+    /// #     millis
+    /// # }
+    /// let answer = pool.apply_async(nap, 200)?;
+    /// assert!(!answer.wait_timeout(Duration::from_millis(1)));
+    /// assert!(answer.wait_timeout(Duration::from_secs(60)));
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
         self.pool.wait(&self.batch, Mail::is_complete, Some(Deadline::after(timeout)), None)
     }
 
     /// Whether the call is over, well or badly.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = mp_pool::Pool::builder().workers(2).threads().start()?;
+    /// # fn nap(millis: u64) -> u64 {
+    /// #     std::thread::sleep(std::time::Duration::from_millis(millis));
+    /// #     millis
+    /// # }
+    /// let answer = pool.apply_async(nap, 200)?;
+    /// assert!(!answer.ready());
+    /// answer.wait();
+    /// assert!(answer.ready());
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
     ///
     /// Python: `AsyncResult.ready()`, `Future.done()`.
     #[doc(alias = "done")]
@@ -137,6 +221,16 @@ impl<T> AsyncResult<T> {
     /// # Errors
     ///
     /// [`Error::NotReady`] if it is not over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = mp_pool::Pool::builder().workers(2).threads().start()?;
+    /// let halves = pool.map_async(|x: u64| 6 / x, 0..3)?;
+    /// halves.wait();
+    /// assert!(!halves.successful()?, "one of three has failed");
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
     ///
     /// Python: `AsyncResult.successful()`.
     pub fn successful(&self) -> Result<bool, Error> {
@@ -151,6 +245,23 @@ impl<T> AsyncResult<T> {
     ///
     /// `false` if the call was over already.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mp_pool::{Error, TaskError};
+    ///
+    /// # let pool = mp_pool::Pool::builder().workers(2).threads().start()?;
+    /// # fn nap(millis: u64) -> u64 {
+    /// #     std::thread::sleep(std::time::Duration::from_millis(millis));
+    /// #     millis
+    /// # }
+    /// let answer = pool.apply_async(nap, 500)?;
+    /// assert!(answer.cancel());
+    /// assert!(matches!(answer.get(), Err(Error::Task(TaskError::Cancelled))));
+    /// assert!(!answer.cancel(), "it is over");
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
+    ///
     /// Python: `Future.cancel()`, which leaves a running task alone.
     pub fn cancel(&self) -> bool {
         if self.ready() {
@@ -162,6 +273,21 @@ impl<T> AsyncResult<T> {
     }
 
     /// Asks the running tasks of the call to stop ([`should_stop`](crate::should_stop)).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mp_pool::should_stop;
+    ///
+    /// # let pool = mp_pool::Pool::builder().workers(2).threads().start()?;
+    /// let counted = pool.apply_async(|()| (0u64..).take_while(|_| !should_stop()).count(), ())?;
+    /// while pool.stats().workers.iter().all(|worker| worker.running.is_none()) {
+    ///     std::thread::yield_now();
+    /// }
+    /// counted.ask_to_stop();
+    /// assert!(counted.get()? > 0);
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
     pub fn ask_to_stop(&self) {
         self.pool.with(|core| core.ask_to_stop(&self.batch));
     }
@@ -172,6 +298,19 @@ impl<T: Send + 'static> AsyncResult<T> {
     ///
     /// Callbacks run one after the other; one that blocks delays the others, but no result. A
     /// panic in one is logged.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::mpsc::channel;
+    ///
+    /// # let pool = mp_pool::Pool::builder().workers(2).threads().start()?;
+    /// let (sender, news) = channel();
+    /// let answer = pool.apply_async(|x: u64| 6 / x, 0)?;
+    /// answer.on_ready(move |result| sender.send(result.is_err()).unwrap());
+    /// assert!(news.recv().unwrap(), "failures are told, too");
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
     ///
     /// Python: `callback` and `error_callback`, `Future.add_done_callback()`.
     #[doc(alias = "add_done_callback")]

@@ -57,6 +57,16 @@ pub struct Builder {
 impl Builder {
     /// How many workers; as many as this process may use CPUs if it is not said.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = mp_pool::Pool::builder().workers(3).threads().start()?;
+    /// assert_eq!(pool.workers(), 3);
+    /// let none = mp_pool::Pool::builder().workers(0).start();
+    /// assert!(matches!(none, Err(mp_pool::Error::Invalid(_))));
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
+    ///
     /// Python: `processes`, `max_workers`.
     #[doc(alias = "processes")]
     #[doc(alias = "max_workers")]
@@ -71,6 +81,15 @@ impl Builder {
     /// process's memory, `exit` and `abort` end the whole program, and a task that is cancelled or
     /// runs too long is left behind, running, while another thread takes its worker's place.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = mp_pool::Pool::builder().workers(1).threads().start()?;
+    /// assert_eq!(pool.apply(|()| std::process::id(), ())?, std::process::id());
+    /// assert_eq!(pool.stats().workers[0].pid, None);
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
+    ///
     /// Python: `multiprocessing.pool.ThreadPool`.
     #[doc(alias = "ThreadPool")]
     pub fn threads(mut self) -> Builder {
@@ -83,6 +102,19 @@ impl Builder {
     /// With [`StartMethod::Fork`] the first workers are copies of this process, which must have no
     /// other thread at that moment. The pool itself has one, so a worker that comes later is made
     /// by the fork server.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mp_pool::{Pool, StartMethod};
+    ///
+    /// fn main() -> Result<(), mp_pool::Error> {
+    ///     mp_process::init();
+    ///     let pool = Pool::builder().workers(1).method(StartMethod::Spawn).start()?;
+    ///     assert_ne!(pool.apply(|()| std::process::id(), ())?, std::process::id());
+    ///     Ok(())
+    /// }
+    /// ```
     ///
     /// Python: `context`, `mp_context`.
     #[doc(alias = "mp_context")]
@@ -97,6 +129,23 @@ impl Builder {
     /// an `Err`, the worker is replaced; if that happens more often than there are workers, and
     /// two times more, with none coming to life, the pool gives up and every task fails with
     /// [`TaskError::Broken`](crate::TaskError::Broken).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mp_pool::{Error, Pool, TaskError, keep, with_kept};
+    ///
+    /// let pool = Pool::builder().workers(1).threads().initializer(|n: u32| drop(keep(n)), 7).start()?;
+    /// assert_eq!(pool.apply(|()| with_kept(|n: &mut u32| *n), ())?, Some(7));
+    ///
+    /// fn fails(_: u32) -> Result<(), String> {
+    ///     Err("no model".to_string())
+    /// }
+    /// let pool = Pool::builder().workers(1).threads().initializer(fails, 7).start()?;
+    /// let error = pool.apply(|()| (), ()).unwrap_err();
+    /// assert!(error.to_string().contains("no model"), "{error}");
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
     ///
     /// Python: `initializer`, `initargs`.
     #[doc(alias = "initargs")]
@@ -117,6 +166,16 @@ impl Builder {
 
     /// Replaces a worker after so many tasks; a chunk is one task.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = mp_pool::Pool::builder().workers(1).threads().tasks_per_worker(1).start()?;
+    /// let name = |()| format!("{:?}", std::thread::current().id());
+    /// assert_ne!(pool.apply(name, ())?, pool.apply(name, ())?, "a new one each time");
+    /// assert_eq!(pool.stats().restarts, 0, "and none has died");
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
+    ///
     /// Python: `maxtasksperchild`, `max_tasks_per_child`.
     #[doc(alias = "maxtasksperchild")]
     #[doc(alias = "max_tasks_per_child")]
@@ -127,6 +186,23 @@ impl Builder {
 
     /// Replaces a worker after a task that leaves it larger than `bytes`.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mp_pool::Pool;
+    ///
+    /// fn main() -> Result<(), mp_pool::Error> {
+    ///     mp_process::init();
+    ///     let pool = Pool::builder().workers(1).memory_per_worker(64 << 20).start()?;
+    ///     let leak = |()| {
+    ///         std::mem::forget(vec![1u8; 80 << 20]);
+    ///         std::process::id()
+    ///     };
+    ///     assert_ne!(pool.apply(leak, ())?, pool.apply(leak, ())?, "each was the worker's last");
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
     /// Python: billiard's `max_memory_per_child`.
     #[doc(alias = "max_memory_per_child")]
     pub fn memory_per_worker(mut self, bytes: u64) -> Builder {
@@ -135,30 +211,103 @@ impl Builder {
     }
 
     /// The time limit of each task ([`With::timeout`](crate::With::timeout)).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mp_pool::{Error, Pool, TaskError};
+    ///
+    /// let pool = Pool::builder().workers(1).threads().timeout(Duration::from_millis(20)).start()?;
+    /// let late = pool.apply(|()| std::thread::sleep(Duration::from_secs(1)), ());
+    /// assert!(matches!(late, Err(Error::Task(TaskError::Timeout))));
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
     pub fn timeout(mut self, limit: Duration) -> Builder {
         self.limits.timeout = Some(limit);
         self
     }
 
     /// When a task is asked to stop ([`With::soft_timeout`](crate::With::soft_timeout)).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mp_pool::{Pool, should_stop};
+    ///
+    /// let pool = Pool::builder().workers(1).threads().soft_timeout(Duration::from_millis(20)).start()?;
+    /// let rounds = pool.apply(|()| (0u64..).take_while(|_| !should_stop()).count(), ())?;
+    /// assert!(rounds > 0, "it ended in its own way");
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
     pub fn soft_timeout(mut self, limit: Duration) -> Builder {
         self.limits.soft_timeout = Some(limit);
         self
     }
 
     /// How often an item is tried again ([`With::retries`](crate::With::retries)).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    /// use std::time::Duration;
+    /// use mp_pool::Pool;
+    ///
+    /// static TRIES: AtomicU32 = AtomicU32::new(0);
+    /// fn slow_at_first(_: ()) {
+    ///     if TRIES.fetch_add(1, Ordering::SeqCst) == 0 {
+    ///         std::thread::sleep(Duration::from_millis(300));
+    ///     }
+    /// }
+    ///
+    /// let builder = Pool::builder().workers(1).threads().timeout(Duration::from_millis(100));
+    /// let pool = builder.retries(1).start()?;
+    /// pool.apply(slow_at_first, ())?;
+    /// assert_eq!(TRIES.load(Ordering::SeqCst), 2);
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
     pub fn retries(mut self, times: u32) -> Builder {
         self.limits.retries = times;
         self
     }
 
     /// How far `imap` reads ahead ([`With::window`](crate::With::window)).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    ///
+    /// let pool = mp_pool::Pool::builder().workers(2).threads().window(4).start()?;
+    /// let read = Cell::new(0);
+    /// let mut results = pool.imap(|x: u64| x + 1, (0..).inspect(|_| read.set(read.get() + 1)));
+    /// assert_eq!(results.next().unwrap()?, 1);
+    /// assert!(read.get() <= 5, "one was returned, four may be on their way");
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
     pub fn window(mut self, items: usize) -> Builder {
         self.window = Some(items);
         self
     }
 
     /// Ends workers that have had nothing to do for so long; they come back when there is work.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let pool = mp_pool::Pool::builder().workers(2).threads();
+    /// let pool = pool.idle_timeout(Duration::from_millis(10)).start()?;
+    /// while !pool.stats().workers.is_empty() {
+    ///     std::thread::sleep(Duration::from_millis(5));
+    /// }
+    /// assert_eq!(pool.workers(), 2, "as many as there should be");
+    /// assert_eq!(pool.apply(|x: u64| x + 1, 1)?, 2, "and one is back");
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
     ///
     /// Python: loky's `timeout`.
     pub fn idle_timeout(mut self, time: Duration) -> Builder {
@@ -167,6 +316,15 @@ impl Builder {
     }
 
     /// Pins worker 0 to the first set of CPUs, worker 1 to the second, and round again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// // Worker 0 on the first, worker 1 on the second; worker 2 would be on the first again.
+    /// let pool = mp_pool::Pool::builder().workers(2).threads().cpus(vec![vec![0], vec![1]]).start()?;
+    /// assert_eq!(pool.map(|x: u64| x + 1, 0..3)?, [1, 2, 3], "also where there is but one CPU");
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
     ///
     /// Python: mpire's `cpu_ids`.
     #[doc(alias = "cpu_ids")]
@@ -177,6 +335,23 @@ impl Builder {
 
     /// Gives up when more than `deaths` workers have died within `period` that nobody ended.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mp_pool::{Error, Pool};
+    ///
+    /// fn main() -> Result<(), Error> {
+    ///     mp_process::init();
+    ///     let pool = Pool::builder().workers(1).restart_limit(1, Duration::from_secs(60)).start()?;
+    ///     for _ in 0..2 {
+    ///         assert!(pool.apply(|code| -> () { std::process::exit(code) }, 3).is_err());
+    ///     }
+    ///     assert!(matches!(pool.apply(|()| (), ()), Err(Error::Broken(_))), "two are too many");
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
     /// Python: billiard's `max_restarts`, `max_restart_freq`.
     #[doc(alias = "max_restarts")]
     pub fn restart_limit(mut self, deaths: u32, period: Duration) -> Builder {
@@ -186,6 +361,18 @@ impl Builder {
 
     /// The size of each of a worker's two rings; a power of two from 4 KiB on. 256 KiB, or 32 KiB
     /// from 33 workers on, if it is not said. Longer messages go through in pieces.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mp_pool::{Error, Pool};
+    ///
+    /// let pool = Pool::builder().workers(1).threads().lane_bytes(4096).start()?;
+    /// let long = "long".repeat(10_000);
+    /// assert_eq!(pool.apply(|text: String| text.len(), long)?, 40_000, "in ten pieces or so");
+    /// assert!(matches!(Pool::builder().lane_bytes(5_000).start(), Err(Error::Invalid(_))));
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
     pub fn lane_bytes(mut self, bytes: usize) -> Builder {
         self.lane_bytes = Some(bytes);
         self
@@ -203,6 +390,17 @@ impl Builder {
     /// [`Error::Invalid`] for a setting that makes no sense, [`Error::Encode`] if the
     /// initialiser's argument cannot be encoded, [`Error::Start`] or [`Error::Os`] if a worker
     /// cannot be started; those that were are ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mp_pool::{Error, Pool};
+    ///
+    /// let pool = Pool::builder().workers(1).threads().start()?;
+    /// assert_eq!(pool.apply(|x: u8| x + 1, 1)?, 2);
+    /// assert!(matches!(Pool::builder().tasks_per_worker(0).start(), Err(Error::Invalid(_))));
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
     pub fn start(self) -> Result<Pool, Error> {
         let workers = self.workers.unwrap_or_else(cpu_count);
         let lane_bytes =

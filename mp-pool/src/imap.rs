@@ -90,6 +90,24 @@ where
     /// [`Error::TimedOut`] when the time is up; the result can still be waited for. Otherwise
     /// [`Error::Task`], as `next` returns it.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mp_pool::Error;
+    ///
+    /// # let pool = mp_pool::Pool::builder().workers(2).threads().start()?;
+    /// # fn nap(millis: u64) -> u64 {
+    /// #     std::thread::sleep(std::time::Duration::from_millis(millis));
+    /// #     millis
+    /// # }
+    /// let mut naps = pool.imap(nap, [200]);
+    /// assert!(matches!(naps.next_timeout(Duration::from_millis(1)), Err(Error::TimedOut)));
+    /// assert_eq!(naps.next_timeout(Duration::from_secs(60))?, Some(200));
+    /// assert_eq!(naps.next_timeout(Duration::ZERO)?, None, "that was all");
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
+    ///
     /// Python: `IMapIterator.next(timeout)`.
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<R>, Error> {
         match self.next_until(Some(Deadline::after(timeout))) {

@@ -9,6 +9,7 @@ mod bell;
 mod builder;
 mod call;
 mod callbacks;
+mod close;
 mod codec;
 mod collector;
 mod completed;

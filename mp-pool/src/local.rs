@@ -83,6 +83,22 @@ fn resident_at(path: &str) -> u64 {
 /// A task that looks now and then can end in its own way, with a result of its own. Always `false`
 /// outside of a worker. Two loads of a word: cheap enough for an inner loop.
 ///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use mp_pool::should_stop;
+///
+/// fn search(_: ()) -> u64 {
+///     (0..).find(|_| should_stop()).unwrap() // As far as it came.
+/// }
+///
+/// # let pool = mp_pool::Pool::builder().workers(1).threads().start()?;
+/// assert!(pool.with().soft_timeout(Duration::from_millis(20)).apply(search, ())? > 0);
+/// assert!(!should_stop(), "nobody asks us");
+/// # Ok::<(), mp_pool::Error>(())
+/// ```
+///
 /// Python: billiard's `SoftTimeLimitExceeded`.
 pub fn should_stop() -> bool {
     with(|worker| {
@@ -97,6 +113,17 @@ pub fn should_stop() -> bool {
 /// The number of the worker that runs this task, from 0; `None` outside of a worker.
 ///
 /// A worker that replaces another has its number.
+///
+/// # Examples
+///
+/// ```
+/// use mp_pool::worker_index;
+///
+/// # let pool = mp_pool::Pool::builder().workers(1).threads().start()?;
+/// assert_eq!(pool.apply(|()| worker_index(), ())?, Some(0));
+/// assert_eq!(worker_index(), None);
+/// # Ok::<(), mp_pool::Error>(())
+/// ```
 pub fn worker_index() -> Option<usize> {
     with(|worker| worker.index as usize)
 }
@@ -105,6 +132,24 @@ pub fn worker_index() -> Option<usize> {
 ///
 /// Returns the value that was kept before. Outside of a worker nothing is kept and the value
 /// comes straight back.
+///
+/// # Examples
+///
+/// ```
+/// use mp_pool::{keep, with_kept};
+///
+/// fn count(_: ()) -> u64 {
+///     if with_kept(|count: &mut u64| *count += 1).is_none() {
+///         keep(1u64);
+///     }
+///     with_kept(|count: &mut u64| *count).unwrap()
+/// }
+///
+/// # let pool = mp_pool::Pool::builder().workers(1).threads().start()?;
+/// assert_eq!([pool.apply(count, ())?, pool.apply(count, ())?], [1, 2]);
+/// assert_eq!(keep(5), Some(5), "there is no keeping here");
+/// # Ok::<(), mp_pool::Error>(())
+/// ```
 ///
 /// Python: `global` variables set by `initializer`.
 pub fn keep<T: 'static>(value: T) -> Option<T> {
@@ -123,6 +168,19 @@ pub fn keep<T: 'static>(value: T) -> Option<T> {
 ///
 /// While it is in use the value is out of its place: a nested call for the same type finds
 /// nothing, and what it keeps is lost. If `use_it` panics, the value is gone.
+///
+/// # Examples
+///
+/// ```
+/// use mp_pool::{keep, with_kept};
+///
+/// # let pool = mp_pool::Pool::builder().workers(1).threads().start()?;
+/// pool.apply(|text: String| drop(keep(text)), "kept".to_string())?;
+/// let length = |()| with_kept(|text: &mut String| text.len());
+/// assert_eq!(pool.apply(length, ())?, Some(4));
+/// assert_eq!(pool.apply(|()| with_kept(|_: &mut u8| ()), ())?, None, "there is no `u8`");
+/// # Ok::<(), mp_pool::Error>(())
+/// ```
 pub fn with_kept<T: 'static, R>(use_it: impl FnOnce(&mut T) -> R) -> Option<R> {
     let mut kept = with(|worker| worker.kept.remove(&TypeId::of::<T>()))??;
     let result = kept.downcast_mut::<T>().map(use_it);

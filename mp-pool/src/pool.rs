@@ -1,19 +1,13 @@
 //! The pool.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use mp_sys::Deadline;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::core::Phase;
 use crate::imap::Imap;
 use crate::inner::Inner;
 use crate::{AsyncResult, Builder, Error, Stats, TaskError};
-
-/// How long a worker that is asked to end by SIGTERM has before SIGKILL.
-const GRACE: Duration = Duration::from_millis(100);
 
 /// Workers that call functions.
 ///
@@ -56,12 +50,33 @@ impl Pool {
     ///
     /// [`Error::Invalid`] for no workers, [`Error::Start`] if they cannot be started.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mp_pool::{Error, Pool};
+    ///
+    /// fn main() -> Result<(), Error> {
+    ///     mp_process::init(); // A worker begins here, and never returns.
+    ///     assert_eq!(Pool::new(1)?.apply(|x: u64| x + 1, 1)?, 2);
+    ///     assert!(matches!(Pool::new(0), Err(Error::Invalid(_))));
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
     /// Python: `Pool(processes)`.
     pub fn new(workers: usize) -> Result<Pool, Error> {
         Pool::builder().workers(workers).start()
     }
 
     /// A pool that is made to measure.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = mp_pool::Pool::builder().workers(2).threads().tasks_per_worker(100).start()?;
+    /// assert_eq!(pool.workers(), 2);
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
     pub fn builder() -> Builder {
         Builder::default()
     }
@@ -76,6 +91,18 @@ impl Pool {
     ///
     /// [`Error::Task`] if the task failed, [`Error::Closed`] or [`Error::Broken`] if it was not
     /// taken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mp_pool::{Error, TaskError};
+    ///
+    /// # let pool = mp_pool::Pool::builder().workers(2).threads().start()?;
+    /// assert_eq!(pool.apply(|(a, b): (u32, u32)| a / b, (7, 2))?, 3);
+    /// let failed = pool.apply(|(a, b): (u32, u32)| a / b, (7, 0));
+    /// assert!(matches!(failed, Err(Error::Task(TaskError::Panicked(_)))));
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
     ///
     /// Python: `Pool.apply(func, args)`.
     pub fn apply<A, R>(&self, function: fn(A) -> R, args: A) -> Result<R, Error>
@@ -93,6 +120,19 @@ impl Pool {
     /// # Errors
     ///
     /// [`Error::Closed`] or [`Error::Broken`] if the task was not taken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mp_pool::Error;
+    ///
+    /// # let pool = mp_pool::Pool::builder().workers(2).threads().start()?;
+    /// let answer = pool.apply_async(|x: u64| x * x, 12)?;
+    /// assert_eq!(answer.get()?, 144);
+    /// pool.close();
+    /// assert!(matches!(pool.apply_async(|x: u64| x * x, 12), Err(Error::Closed)));
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
     ///
     /// Python: `Pool.apply_async(func, args)`, `Executor.submit(fn, *args)`.
     #[doc(alias = "submit")]
@@ -115,6 +155,19 @@ impl Pool {
     /// # Errors
     ///
     /// [`Error::Task`] with the first failure; [`map_each`](Pool::map_each) tells them all.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mp_pool::{Error, TaskError};
+    ///
+    /// # let pool = mp_pool::Pool::builder().workers(2).threads().start()?;
+    /// assert_eq!(pool.map(|x: u64| x * x, 0..4)?, [0, 1, 4, 9]);
+    /// assert_eq!(pool.map(|x: u64| x * x, [])?, []);
+    /// let failed = pool.map(|x: u64| 6 / x, 0..4);
+    /// assert!(matches!(failed, Err(Error::Task(TaskError::Panicked(_)))), "one of four");
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
     ///
     /// Python: `Pool.map(func, iterable)`, and `Pool.starmap` where the items are tuples.
     #[doc(alias = "starmap")]
@@ -139,6 +192,16 @@ impl Pool {
     /// # Errors
     ///
     /// [`Error::Closed`] or [`Error::Broken`] if the tasks were not taken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = mp_pool::Pool::builder().workers(2).threads().start()?;
+    /// let results = pool.map_each(|x: u64| 6 / x, 0..4)?;
+    /// assert!(results[0].is_err());
+    /// assert_eq!(results[3].as_ref().unwrap(), &2);
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
     pub fn map_each<A, R>(
         &self,
         function: fn(A) -> R,
@@ -156,6 +219,16 @@ impl Pool {
     /// # Errors
     ///
     /// [`Error::Closed`] or [`Error::Broken`] if the tasks were not taken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = mp_pool::Pool::builder().workers(2).threads().start()?;
+    /// let squares = pool.map_async(|x: u64| x * x, 0..4)?;
+    /// assert_eq!(squares.get()?, [0, 1, 4, 9]);
+    /// assert!(pool.map_async(|x: u64| x * x, [])?.ready(), "nothing is ready at once");
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
     ///
     /// Python: `Pool.map_async`, `Pool.starmap_async`.
     #[doc(alias = "starmap_async")]
@@ -198,6 +271,21 @@ impl Pool {
 
     /// As [`imap`](Pool::imap), with the results in the order in which they come.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = mp_pool::Pool::builder().workers(2).threads().start()?;
+    /// # fn nap(millis: u64) -> u64 {
+    /// #     std::thread::sleep(std::time::Duration::from_millis(millis));
+    /// #     millis
+    /// # }
+    /// let mut naps = pool.imap_unordered(nap, [200, 1]);
+    /// assert_eq!(naps.next().unwrap()?, 1);
+    /// assert_eq!(naps.next().unwrap()?, 200);
+    /// assert!(naps.next().is_none());
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
+    ///
     /// Python: `Pool.imap_unordered(func, iterable)`.
     pub fn imap_unordered<A, R, I>(&self, function: fn(A) -> R, items: I) -> Imap<I::IntoIter, R>
     where
@@ -209,11 +297,31 @@ impl Pool {
     }
 
     /// How many workers there should be.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = mp_pool::Pool::builder().workers(2).threads().start()?;
+    /// pool.grow(1);
+    /// assert_eq!(pool.workers(), 3, "whether they have come to life or not");
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
     pub fn workers(&self) -> usize {
         self.inner.core.lock().target
     }
 
     /// Adds `workers` workers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = mp_pool::Pool::builder().workers(2).threads().start()?;
+    /// pool.grow(2);
+    /// while pool.stats().workers.len() < 4 {
+    ///     std::thread::yield_now();
+    /// }
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
     ///
     /// Python: billiard's `Pool.grow(n)`.
     pub fn grow(&self, workers: usize) {
@@ -224,6 +332,17 @@ impl Pool {
     /// Ends `workers` workers, but not the last one: idle ones first, the others once they are
     /// through with what they run.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = mp_pool::Pool::builder().workers(2).threads().start()?;
+    /// let squares = pool.map_async(|x: u64| x * x, 0..100)?;
+    /// pool.shrink(5);
+    /// assert_eq!(pool.workers(), 1, "the last one stays");
+    /// assert_eq!(squares.get()?.len(), 100, "and nothing is lost");
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
+    ///
     /// Python: billiard's `Pool.shrink(n)`.
     pub fn shrink(&self, workers: usize) {
         self.inner.with(|core| core.resize(core.target.saturating_sub(workers).max(1)));
@@ -231,106 +350,21 @@ impl Pool {
     }
 
     /// What the pool is doing and has done.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = mp_pool::Pool::builder().workers(2).threads().start()?;
+    /// pool.map(|x: u64| x * x, 0..100)?;
+    /// let stats = pool.stats();
+    /// assert_eq!((stats.items, stats.waiting, stats.queued), (100, 0, 0));
+    /// assert_eq!(stats.workers.iter().map(|worker| worker.items).sum::<u64>(), 100);
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
     pub fn stats(&self) -> Stats {
         self.inner.with(|core| {
             core.pump();
             core.stats()
         })
-    }
-
-    /// Takes no more tasks; those that were handed in are done, and then the workers end.
-    ///
-    /// Python: `Pool.close()`, `Executor.shutdown(wait=False)`.
-    #[doc(alias = "shutdown")]
-    pub fn close(&self) {
-        self.inner.with(|core| {
-            if core.phase == Phase::Open {
-                core.phase = Phase::Closed;
-            }
-        });
-        self.inner.bell.knock();
-    }
-
-    /// As [`close`](Pool::close), and tasks that have not begun are cancelled.
-    ///
-    /// Python: `Executor.shutdown(wait=False, cancel_futures=True)`.
-    #[doc(alias = "cancel_futures")]
-    pub fn close_and_cancel(&self) {
-        self.close();
-        self.inner.with(|core| {
-            core.admits = false;
-            let ids = core.ledger.ids().map(|(id, _)| id).collect();
-            core.withdraw(ids);
-        });
-        self.inner.bell.ring();
-    }
-
-    /// Ends everything: results that have not come are [`TaskError::Cancelled`], workers are sent
-    /// SIGTERM, and SIGKILL a tenth of a second later.
-    ///
-    /// Returns at once; [`join`](Pool::join) waits. A thread cannot be ended: a thread-backed pool
-    /// leaves its running tasks behind.
-    ///
-    /// Python: `Pool.terminate()`, `Executor.terminate_workers()`.
-    #[doc(alias = "terminate_workers")]
-    pub fn terminate(&self) {
-        self.inner.end(GRACE);
-    }
-
-    /// As [`terminate`](Pool::terminate), with SIGKILL at once.
-    ///
-    /// Python: `Executor.kill_workers()`.
-    #[doc(alias = "kill_workers")]
-    pub fn kill(&self) {
-        self.inner.end(Duration::ZERO);
-    }
-
-    /// Waits until a closed or terminated pool has ended: all results are there, all callbacks
-    /// have run, all workers are gone.
-    ///
-    /// # Blocking
-    ///
-    /// Waits for the tasks that were handed in, and for callbacks. A worker that dies is replaced
-    /// while there is something to do: *recovers*. A task or a callback that never ends is waited
-    /// for.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::StillOpen`] if the pool would go on for ever.
-    ///
-    /// Python: `Pool.join()`, `Executor.shutdown(wait=True)`.
-    pub fn join(&self) -> Result<(), Error> {
-        self.join_until(None)
-    }
-
-    /// As [`join`](Pool::join), but no longer than `timeout`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::TimedOut`] when the time is up. Otherwise as `join`.
-    pub fn join_timeout(&self, timeout: Duration) -> Result<(), Error> {
-        self.join_until(Some(Deadline::after(timeout)))
-    }
-
-    fn join_until(&self, deadline: Option<Deadline>) -> Result<(), Error> {
-        if self.inner.core.lock().phase == Phase::Open {
-            return Err(Error::StillOpen);
-        }
-        if !self.inner.wait_gone(deadline) {
-            return Err(Error::TimedOut);
-        }
-        self.inner.callbacks.join();
-        Ok(())
-    }
-}
-
-impl Drop for Pool {
-    /// Terminates the pool and waits until its workers are gone.
-    fn drop(&mut self) {
-        // A copy of the pool in a forked child is not the child's to end.
-        if self.inner.creator == std::process::id() {
-            self.terminate();
-            self.inner.wait_gone(None);
-        }
     }
 }

@@ -52,6 +52,17 @@ impl<T: Serialize + DeserializeOwned + 'static> Shared<T> {
     ///
     /// [`Error::Encode`] if it cannot be encoded or holds handles, [`Error::Shared`] if there is
     /// no memory.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mp_pool::{Error, Shared};
+    ///
+    /// assert_eq!(*Shared::new(&vec![1, 2])?.get()?, [1, 2]);
+    /// let file = mp_ipc::Fd(std::fs::File::open("/dev/null").unwrap().into());
+    /// assert!(matches!(Shared::new(&file), Err(Error::Encode(_))), "a handle is for one receiver");
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
     pub fn new(value: &T) -> Result<Shared<T>, Error> {
         let message = mp_ipc::encode(value).map_err(|error| Error::Encode(error.to_string()))?;
         if !message.fds.is_empty() {
@@ -65,6 +76,19 @@ impl<T: Serialize + DeserializeOwned + 'static> Shared<T> {
     /// # Errors
     ///
     /// [`Error::Task`] with [`TaskError::Codec`] if it cannot be decoded.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use mp_pool::Shared;
+    ///
+    /// # let pool = mp_pool::Pool::builder().workers(1).threads().start()?;
+    /// let word = Shared::new(&"word".to_string())?;
+    /// let same = pool.apply(|w: Shared<String>| Arc::ptr_eq(&w.get().unwrap(), &w.get().unwrap()), word)?;
+    /// assert!(same, "a worker decodes it once");
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
     pub fn get(&self) -> Result<Arc<T>, Error> {
         let known = with_kept(|decoded: &mut Decoded<T>| {
             let known = decoded.0.iter().find(|(bytes, _)| bytes.same(&self.bytes));

@@ -52,6 +52,18 @@ impl std::fmt::Debug for With<'_> {
 
 impl Pool {
     /// Begins a call that is told more than what to do.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # let pool = mp_pool::Pool::builder().workers(2).threads().start()?;
+    /// let careful = pool.with().timeout(Duration::from_secs(60)).retries(2);
+    /// assert_eq!(careful.apply(|x: u64| x + 1, 1)?, 2);
+    /// assert_eq!(careful.map(|x: u64| x + 1, 0..3)?, [1, 2, 3], "as often as you like");
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
     pub fn with(&self) -> With<'_> {
         let limits = self.inner.settings.limits;
         With { pool: &self.inner, call: Call { limits, ..Call::default() } }
@@ -61,12 +73,43 @@ impl Pool {
 impl<'p> With<'p> {
     /// Ends the worker of a task that takes longer, counted from its start; the task's result is
     /// [`TaskError::Timeout`]. In a chunk, each item has the whole time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mp_pool::TaskError;
+    ///
+    /// # let pool = mp_pool::Pool::builder().workers(2).threads().start()?;
+    /// # fn nap(millis: u64) -> u64 {
+    /// #     std::thread::sleep(std::time::Duration::from_millis(millis));
+    /// #     millis
+    /// # }
+    /// let limited = pool.with().timeout(Duration::from_millis(100)).chunk(3);
+    /// let naps = limited.map_each(nap, [1, 500, 2])?;
+    /// assert!(naps[0].is_ok() && naps[2].is_ok());
+    /// assert!(matches!(naps[1], Err(TaskError::Timeout)));
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.call.limits.timeout = Some(limit);
         self
     }
 
     /// Asks a task that takes longer to stop ([`should_stop`](crate::should_stop)).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mp_pool::should_stop;
+    ///
+    /// # let pool = mp_pool::Pool::builder().workers(2).threads().start()?;
+    /// let limited = pool.with().soft_timeout(Duration::from_millis(20));
+    /// let rounds = limited.apply(|()| (0u64..).take_while(|_| !should_stop()).count(), ())?;
+    /// assert!(rounds > 0);
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
     pub fn soft_timeout(mut self, limit: Duration) -> Self {
         self.call.limits.soft_timeout = Some(limit);
         self
@@ -74,6 +117,21 @@ impl<'p> With<'p> {
 
     /// Tries an item again, up to `times` times, when its worker dies or is ended for its time
     /// limit.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mp_pool::{Error, Pool, TaskError};
+    ///
+    /// fn main() -> Result<(), Error> {
+    ///     mp_process::init();
+    ///     let pool = Pool::new(1)?;
+    ///     let poison = pool.with().retries(2).apply(|()| -> () { std::process::abort() }, ());
+    ///     assert!(matches!(poison, Err(Error::Task(TaskError::WorkerDied { .. }))));
+    ///     assert_eq!(pool.stats().restarts, 3, "once, and twice again");
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn retries(mut self, times: u32) -> Self {
         self.call.limits.retries = times;
         self
@@ -85,6 +143,18 @@ impl<'p> With<'p> {
     /// would fill an eighth of its ring, and `imap` sends items one by one, or a few together when
     /// they take only microseconds.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mp_pool::Error;
+    ///
+    /// # let pool = mp_pool::Pool::builder().workers(2).threads().start()?;
+    /// assert_eq!(pool.with().chunk(3).map(|x: u64| x + 1, 0..4)?, [1, 2, 3, 4]);
+    /// assert_eq!(pool.stats().workers.iter().map(|worker| worker.tasks).sum::<u64>(), 2);
+    /// assert!(matches!(pool.with().chunk(0).map(|x: u64| x + 1, 0..4), Err(Error::Invalid(_))));
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
+    ///
     /// Python: `chunksize`.
     #[doc(alias = "chunksize")]
     pub fn chunk(mut self, items: usize) -> Self {
@@ -94,6 +164,19 @@ impl<'p> With<'p> {
 
     /// Lets `imap` take at most `items` items from its input that it has not yet returned.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    ///
+    /// # let pool = mp_pool::Pool::builder().workers(2).threads().start()?;
+    /// let read = Cell::new(0);
+    /// let input = (0..).inspect(|_| read.set(read.get() + 1));
+    /// let mut results = pool.with().window(1).imap(|x: u64| x + 1, input);
+    /// assert_eq!((results.next().unwrap()?, read.get()), (1, 1), "one at a time");
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
+    ///
     /// Python: `buffersize`.
     #[doc(alias = "buffersize")]
     pub fn window(mut self, items: usize) -> Self {
@@ -102,6 +185,19 @@ impl<'p> With<'p> {
     }
 
     /// Has `hook` called with the progress of the call, on the pool's callback thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::mpsc::channel;
+    ///
+    /// # let pool = mp_pool::Pool::builder().workers(2).threads().start()?;
+    /// let (sender, news) = channel();
+    /// let call = pool.with().chunk(5).on_progress(move |progress| drop(sender.send(progress)));
+    /// call.map(|x: u64| x + 1, 0..10)?;
+    /// assert!(news.iter().any(|progress| progress.fraction() == Some(1.0)));
+    /// # Ok::<(), mp_pool::Error>(())
+    /// ```
     pub fn on_progress(mut self, hook: impl Fn(Progress) + Send + Sync + 'static) -> Self {
         self.call.hook = Some(Arc::new(hook));
         self
