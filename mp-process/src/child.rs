@@ -135,6 +135,7 @@ pub(crate) struct Inheritance<'a> {
 /// The first write to a page, and the first call in 64 KiB of code, cost it a page fault each, a
 /// fiftieth of what making it has cost. So it frees nothing, and what its parent can do for it is
 /// done already.
+#[inline]
 pub(crate) fn forked(inheritance: Inheritance<'_>) -> ! {
     let run = || {
         let Inheritance { socket, me, lifeline, setup, signals, hello, hooks, call } = inheritance;

@@ -245,12 +245,15 @@ fn wait_for_order(socket: OwnedFd, tie: Option<OwnedFd>, known: &Known) -> ! {
     child::forget_socket();
     let fds = [&socket].into_iter().chain(&tie);
     let fds: Vec<_> = fds.map(|fd| (fd.as_fd(), Interest::Readable)).collect();
-    // The pages that its end will write to: there is time for them here.
+    // The first write to a page costs a child a page fault, as does the first call in 64 KiB of
+    // code. There is time for some of them here.
     let _ = std::io::stdout().flush();
-    // Whatever woke it: what counts is whether there is an order.
-    let _ = poll(&fds, None);
+    let order = child::take_order(socket.as_fd()).or_else(|| {
+        // Whatever wakes it: what counts is whether there is an order.
+        let _ = poll(&fds, None);
+        child::take_order(socket.as_fd())
+    });
     drop(tie);
-    let order = child::take_order(socket.as_fd());
     let task = order.as_ref().and_then(|(order, _)| known.find(&order.task));
     child::begin(socket, order, task)
 }

@@ -17,6 +17,7 @@ mod odd;
 mod programs;
 mod quota;
 mod reaped;
+mod sequences;
 mod server;
 mod setup;
 mod strangers;
@@ -66,10 +67,11 @@ fn main() {
             })
         })
     });
-    let others = [server::TRIALS, programs::TRIALS, odd::TRIALS, library::TRIALS]
-        .into_iter()
-        .flatten()
-        .chain(strangers::TRIALS);
+    let others =
+        [server::TRIALS, programs::TRIALS, odd::TRIALS, library::TRIALS, sequences::TRIALS]
+            .into_iter()
+            .flatten()
+            .chain(strangers::TRIALS);
     let others = others.map(|(name, trial)| {
         Trial::test(*name, move || {
             trial();

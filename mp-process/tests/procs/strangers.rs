@@ -24,7 +24,7 @@ pub(crate) const TRIALS: &[(&str, fn())] = &[
     ("no_letters_of_a_child_harm_its_parent", no_letters_of_a_child_harm_its_parent),
 ];
 
-fn each<S: Strategy>(cases: u32, strategy: S, test: impl Fn(S::Value)) {
+pub(crate) fn each<S: Strategy>(cases: u32, strategy: S, test: impl Fn(S::Value)) {
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let result = TestRunner::new(config).run(&strategy, |value| {
         test(value);
