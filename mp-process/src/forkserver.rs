@@ -144,11 +144,8 @@ pub(crate) fn start(
         order.hello =
             order.setup.must_be_done() || order.update.must_be_done() || !task.is_in_program();
         let taken = server.take(deadline);
-        let sent = match &taken {
-            Ok(Taken::Child(newborn)) => order::send(newborn.socket.as_fd(), &order, arguments),
-            _ => Ok(()),
-        };
-        // Whatever came was an answer.
+        // Whatever came was an answer. Asked before the order goes out, the server is at work on
+        // another processor, and the child runs here as soon as this thread waits for it.
         server.ask(Some(task));
         let mut newborn = match taken? {
             Taken::Child(newborn) => newborn,
@@ -158,7 +155,7 @@ pub(crate) fn start(
                 continue;
             }
         };
-        match sent {
+        match order::send(newborn.socket.as_fd(), &order, arguments) {
             Ok(()) => {}
             // Somebody has killed it while it waited.
             Err(Error::Os { errno: Errno::PIPE | Errno::CONNRESET, .. }) => continue,
