@@ -21,6 +21,7 @@ use std::os::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
 
 use mp_ipc::Message;
 use mp_sys::fork::exit_now;
@@ -84,9 +85,10 @@ pub(crate) fn arrive(socket: OwnedFd) -> ! {
     begin(socket, None, None)
 }
 
-/// The order that lies in the socket of a child.
+/// The order that lies in the socket of a child, or is on its way there. A parent that is stopped
+/// between two packets for longer finds that the child has gone.
 pub(crate) fn take_order(socket: BorrowedFd<'_>) -> Option<(Order, Message)> {
-    post::try_recv(socket).ok().flatten().and_then(order::open)
+    post::recv_followers(socket, Duration::from_secs(10)).ok().flatten().and_then(order::open)
 }
 
 /// A child that has its order in the socket, unless that has been taken out, and the function been

@@ -16,11 +16,13 @@ use std::fs::File;
 use std::io::{IoSlice, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
+use std::time::Duration;
 
 use mp_ipc::Message;
-use mp_sys::Errno;
 use mp_sys::memfd;
+use mp_sys::poll::{Interest, wait_for};
 use mp_sys::socket::{self, FDS_MAX, RecvFlags, ReturnFlags, SendFlags};
+use mp_sys::{Deadline, Errno};
 
 /// What a letter is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +136,15 @@ fn write_body(parts: &[&[u8]], len: usize) -> Result<OwnedFd, Errno> {
 /// [`Errno::AGAIN`] when there is none, [`Errno::PROTO`] when it is cut off or is no letter,
 /// [`Errno::MFILE`] when this process has no room for its descriptors.
 pub(crate) fn try_recv(socket: BorrowedFd<'_>) -> Result<Option<Letter>, Errno> {
+    recv_followers(socket, Duration::ZERO)
+}
+
+/// As [`try_recv`], of a letter that may be in the middle of being sent: packets that follow the
+/// first may come this much later each.
+pub(crate) fn recv_followers(
+    socket: BorrowedFd<'_>,
+    late: Duration,
+) -> Result<Option<Letter>, Errno> {
     let mut buffer = [0; HEADER + INLINE];
     let mut fds = Vec::new();
     let len = packet(socket, &mut buffer, &mut fds)?;
@@ -152,8 +163,9 @@ pub(crate) fn try_recv(socket: BorrowedFd<'_>) -> Result<Option<Letter>, Errno> 
     let body = if long { Some(fds.pop().ok_or(Errno::PROTO)?) } else { None };
     for _ in 0..followers {
         let mut small = [0; HEADER];
+        let _ = wait_for(socket, Interest::Readable, Some(Deadline::after(late)));
         let got = packet(socket, &mut small, &mut fds);
-        // A follower that is not there was never sent: its sender died.
+        // A follower that does not come was never sent: its sender died.
         if got.unwrap_or(0) != HEADER || small[0] != Kind::Follower as u8 {
             return Err(Errno::PROTO);
         }

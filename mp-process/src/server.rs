@@ -13,7 +13,7 @@
 //! server's children itself, and the owner reads the status there. Elsewhere the server reaps
 //! them, and writes each status into a pipe that goes to the owner with the child.
 //!
-//! The server ignores `SIGINT`; it ends when its owner lets go of the request socket (and its last
+//! The server blocks `SIGINT`; it ends when its owner lets go of the request socket (and its last
 //! child has ended), and dies with its owner by its lifeline.
 
 use std::collections::VecDeque;
@@ -118,10 +118,12 @@ struct Born {
 ///
 /// What a preload function did wrong.
 pub(crate) fn serve((control, preload): (Fd, Vec<FnId>)) -> Result<(), String> {
-    let usual = [SIGINT, SIGCHLD].map(|signal| (signal, signal::disposition(signal)));
-    signal::ignore(SIGINT);
+    // Not ignored: a child that has just been forked must not miss it.
+    signal::block(SIGINT);
     prepare(&preload)?;
-    let kernel_reaps = keeps_statuses();
+    let usual = signal::disposition(SIGCHLD);
+    // A handler is that of a preload function, for all of the children.
+    let kernel_reaps = usual != Disposition::Handled && keeps_statuses();
     if kernel_reaps {
         signal::ignore(SIGCHLD);
     }
@@ -151,9 +153,9 @@ pub(crate) fn serve((control, preload): (Fd, Vec<FnId>)) -> Result<(), String> {
                 match fork_ahead(!kernel_reaps) {
                     Ok(Ahead::Child(socket)) => {
                         drop((control, nursery));
-                        for (signal, _) in usual.iter().filter(|(_, d)| *d != Disposition::Ignored)
-                        {
-                            signal::restore(*signal);
+                        signal::unblock_all();
+                        if kernel_reaps && usual == Disposition::Default {
+                            signal::restore(SIGCHLD);
                         }
                         wait_for_order(socket, tie, &known)
                     }
@@ -218,15 +220,18 @@ enum Ahead {
 
 fn fork_ahead(tell_status: bool) -> Result<Ahead, Errno> {
     let errno = |error| if let Error::Os { errno, .. } = error { errno } else { Errno::IO };
-    let (ours, theirs) = start::packet_pair().map_err(errno)?;
-    let status = if tell_status { Some(start::pipe().map_err(errno)?) } else { None };
-    match fork_single()? {
-        Fork::Child => Ok(Ahead::Child(theirs)),
-        Fork::Parent(pid) => {
-            // It waits for its order, so it is there still.
-            let process = pidfd::open(pid)?;
-            let status = status.map(|(reader, writer)| (reader.into(), writer));
-            Ok(Ahead::Parent { pid, process, socket: ours, status })
+    loop {
+        let (ours, theirs) = start::packet_pair().map_err(errno)?;
+        let status = if tell_status { Some(start::pipe().map_err(errno)?) } else { None };
+        let Fork::Parent(pid) = fork_single()? else { return Ok(Ahead::Child(theirs)) };
+        match pidfd::open(pid) {
+            Ok(process) if pidfd::try_reap(&process) == Ok(None) => {
+                let status = status.map(|(reader, writer)| (reader.into(), writer));
+                return Ok(Ahead::Parent { pid, process, socket: ours, status });
+            }
+            // Somebody has killed it in this moment, and the number may be another's: once more.
+            Ok(_) | Err(Errno::SRCH) => {}
+            Err(errno) => return Err(errno),
         }
     }
 }

@@ -100,6 +100,18 @@ fn blocks() -> bool {
     (1..END).any(|signal| unsafe { libc::sigismember(&raw const mask, signal) } == 1)
 }
 
+/// `sigprocmask`: blocks `signal` on the calling thread, beside what it blocks already. Inherited by
+/// every child.
+pub fn block(signal: i32) {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: sigemptyset(3) initialises the set it is given.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    // SAFETY: the set is initialised; for no such signal it stays empty.
+    unsafe { libc::sigaddset(set.as_mut_ptr(), signal) };
+    // SAFETY: the set is initialised, and the old one is not asked for.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), ptr::null_mut()) };
+}
+
 /// `sigprocmask`: blocks no signal on the calling thread. Async-signal-safe.
 pub fn unblock_all() {
     let mut set = MaybeUninit::uninit();

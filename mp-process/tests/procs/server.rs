@@ -34,6 +34,10 @@ fn a_killed_server_is_replaced() {
     let running = Process::call(finish).start().unwrap();
     let server = Process::call(server_of).start().unwrap().join().unwrap();
     kill(server);
+    let stat = || std::fs::read_to_string(format!("/proc/{server}/stat")).unwrap_or_default();
+    while !stat().is_empty() && !stat().contains(") Z") {
+        std::thread::sleep(Duration::from_millis(1));
+    }
     let other = Process::call(server_of).start().unwrap().join().unwrap();
     assert_ne!(server, other);
     // The running child goes on, and its value comes.
