@@ -103,8 +103,12 @@ fn catch<R>(f: impl FnOnce() -> R, quiet: bool) -> Result<R, PanicInfo> {
     result.map_err(|payload| {
         let noted = LAST.take();
         let message = text(&*payload);
-        // Dropping a payload may itself panic; it is not ours to run.
-        std::mem::forget(payload);
+        if payload.is::<&str>() || payload.is::<String>() {
+            drop(payload);
+        } else {
+            // Dropping any other payload may itself panic; it is not ours to run.
+            std::mem::forget(payload);
+        }
         match noted {
             Some(noted) if noted.message == message => noted,
             _ => PanicInfo { message, location: None, backtrace: None },
