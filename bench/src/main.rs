@@ -72,7 +72,7 @@ fn run(args: Vec<String>) -> Result<(), String> {
         }
     }
     if let Some(file) = json {
-        report::json(&lines, &file).map_err(|error| format!("{file}: {error}"))?;
+        lines = report::json(lines, &all, &file).map_err(|error| format!("{file}: {error}"))?;
     }
     if let Some(file) = plot {
         report::plot(&lines, &file).map_err(|error| format!("{file}: {error}"))?;

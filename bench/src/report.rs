@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io;
 
-use crate::row::Line;
+use crate::row::{Line, Row};
 
 /// Says where the numbers come from.
 pub fn machine() {
@@ -15,8 +15,23 @@ pub fn machine() {
     eprintln!("Linux {}, {model}, {cpus} CPUs allowed", kernel.trim());
 }
 
-pub fn json(lines: &[Line], file: &str) -> io::Result<()> {
-    fs::write(file, serde_json::to_string_pretty(lines)?)
+/// Writes `lines` into `file`, in the order of `rows`. Lines that it has of other measurements
+/// stay, and are returned with the rest: so the table can be taken in pieces.
+pub fn json(mut lines: Vec<Line>, rows: &[Row], file: &str) -> io::Result<Vec<Line>> {
+    let before: Vec<Line> = match fs::read(file) {
+        Ok(bytes) => serde_json::from_slice(&bytes)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    for old in before {
+        if lines.iter().all(|line| (&line.row, &line.peer_name) != (&old.row, &old.peer_name)) {
+            lines.push(old);
+        }
+    }
+    let peers = || rows.iter().flat_map(|row| row.peers.iter().map(|peer| (row.name, peer.name)));
+    lines.sort_by_key(|line| peers().position(|name| name == (&*line.row, &*line.peer_name)));
+    fs::write(file, serde_json::to_string_pretty(&lines)?)?;
+    Ok(lines)
 }
 
 /// Bars of the ratio peer / ours on a logarithmic scale: to the right of the line we are ahead.

@@ -32,11 +32,11 @@ pub struct Peer {
 }
 
 /// One line of the table.
-#[derive(serde::Serialize)]
+#[derive(serde::Serialize, serde::Deserialize)]
 pub struct Line {
-    pub row: &'static str,
+    pub row: String,
     pub ours: f64,
-    pub peer_name: &'static str,
+    pub peer_name: String,
     pub peer: f64,
     pub ratio: f64,
     pub goal: Option<f64>,
@@ -81,9 +81,9 @@ pub fn compare(row: &Row, peer: &Peer) -> Result<Line, String> {
     }
     let (ours, theirs) = (median(ours), median(theirs));
     Ok(Line {
-        row: row.name,
+        row: row.name.to_owned(),
         ours,
-        peer_name: peer.name,
+        peer_name: peer.name.to_owned(),
         peer: theirs,
         ratio: ours / theirs,
         goal: peer.goal,

@@ -40,18 +40,9 @@ mod real {
         mp_sys::robust::tid()
     }
 
-    /// How often to look again before sleeping: nothing to gain where one cpu is all there is.
+    /// How many pauses before sleeping. A process that is bound to one CPU pauses too: the holder
+    /// may be another process, bound to another one.
     pub(crate) fn spins() -> u32 {
-        use std::sync::atomic::AtomicU32;
-        static SPINS: AtomicU32 = AtomicU32::new(0);
-        match SPINS.load(Ordering::Relaxed) {
-            0 => {
-                let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-                // One more than wanted, since 0 says "not asked yet".
-                SPINS.store(if cpus > 1 { 101 } else { 1 }, Ordering::Relaxed);
-                spins()
-            }
-            known => known - 1,
-        }
+        100
     }
 }

@@ -8,7 +8,7 @@ use mp_process::StartMethod;
 
 use super::alive::{Children, make_queues};
 use super::pools::increment;
-use super::{Table, text};
+use super::{Table, alone, text};
 
 pub const TABLES: &[Table] = &[
     Table {
@@ -62,11 +62,11 @@ fn children(count: usize) -> Result<Vec<f64>, String> {
     let mut parent = vec![0.0, 0.0];
     for method in [StartMethod::Fork, StartMethod::ForkServer, StartMethod::Spawn] {
         Children::start(1, method)?.end()?;
-        let (memory, files) = (private("self"), descriptors());
+        let (memory, files) = (resident(), descriptors());
         let all = Children::start(count, method)?;
         if method == StartMethod::ForkServer {
             let each = |after: f64, before: f64| (after - before) / count as f64;
-            parent = vec![each(private("self"), memory), each(descriptors(), files)];
+            parent = vec![each(resident(), memory), each(descriptors(), files)];
         }
         // The share of many is the share of some of them, evenly chosen.
         let some: Vec<_> = all.children.iter().step_by(count.div_ceil(100)).collect();
@@ -83,18 +83,22 @@ fn wait_for_the_end(gate: mp_ipc::Receiver<()>) {
 }
 
 fn tasks(count: usize) -> Result<Vec<f64>, String> {
-    let pending = |submit: &dyn Fn(&Pool) -> Result<Box<dyn std::any::Any>, mp_pool::Error>| {
-        let pool = Pool::new(1).map_err(text)?;
-        pool.map(increment, 0..100).map_err(text)?;
-        let (open, gate) = mp_ipc::simplex().map_err(text)?;
-        let busy = pool.apply_async(wait_for_the_end, gate).map_err(text)?;
-        let before = private("self");
-        let answers = submit(&pool).map_err(text)?;
-        let bytes = (private("self") - before) * 1024.0 / count as f64;
-        drop(answers);
-        drop((open, busy));
-        pool.kill();
-        Ok::<f64, String>(bytes)
+    type Answers = Result<Box<dyn std::any::Any>, mp_pool::Error>;
+    // Each in a process of its own, or one would find the memory that the one before has freed.
+    let pending = |submit: &dyn Fn(&Pool) -> Answers| {
+        let values = alone(|| {
+            let pool = Pool::new(1).map_err(text)?;
+            pool.map(increment, 0..100).map_err(text)?;
+            let (open, gate) = mp_ipc::simplex().map_err(text)?;
+            let busy = pool.apply_async(wait_for_the_end, gate).map_err(text)?;
+            let before = resident();
+            let answers = submit(&pool).map_err(text)?;
+            let bytes = (resident() - before) * 1024.0 / count as f64;
+            drop((answers, open, busy));
+            pool.kill();
+            Ok(vec![bytes])
+        });
+        values.map(|values| values[0])
     };
     let all = 0..count as u64;
     Ok(vec![
@@ -109,21 +113,21 @@ fn tasks(count: usize) -> Result<Vec<f64>, String> {
 
 /// The proportional set size of a process in KiB.
 fn own_share(process: &str) -> f64 {
-    smaps(process, &["Pss:"])
+    smaps(process, "Pss:")
 }
 
-/// What the process alone has in memory, in KiB.
-fn private(process: &str) -> f64 {
-    smaps(process, &["Private_Clean:", "Private_Dirty:"])
+/// What this process has in memory, shared or not, in KiB.
+fn resident() -> f64 {
+    smaps("self", "Rss:")
 }
 
-fn smaps(process: &str, fields: &[&str]) -> f64 {
+fn smaps(process: &str, field: &str) -> f64 {
     let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).unwrap_or_default();
     let value = |line: &str| {
-        let rest = fields.iter().find_map(|field| line.strip_prefix(field))?;
+        let rest = line.strip_prefix(field)?;
         rest.trim_end_matches("kB").trim().parse::<f64>().ok()
     };
-    text.lines().filter_map(value).sum()
+    text.lines().find_map(value).unwrap_or(0.0)
 }
 
 fn descriptors() -> f64 {
