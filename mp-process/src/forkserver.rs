@@ -141,8 +141,9 @@ pub(crate) fn start(
     for _ in 0..TRIES {
         let server = server()?;
         order.update = server.update()?;
-        order.hello =
-            order.setup.must_be_done() || order.update.must_be_done() || !task.is_in_program();
+        order.hello = order.setup.must_be_done()
+            || order.update.must_be_done()
+            || !(task.entry.is_in_program() && task.function.is_in_program());
         let taken = server.take(deadline);
         // Whatever came was an answer. Asked before the order goes out, the server is at work on
         // another processor, and the child runs here as soon as this thread waits for it.

@@ -194,11 +194,6 @@ impl FnId {
         Ok(Task { entry, function })
     }
 
-    /// Whether all of it lies in the program itself, so that each process of the program finds it.
-    pub(crate) fn is_in_program(&self) -> bool {
-        [&self.entry, &self.function].iter().all(|place| place.path.as_os_str().is_empty())
-    }
-
     fn seal_of(entry: &Place, function: &Place, types: u64) -> [u8; 16] {
         // Encoding plain data cannot fail; were it to, nothing would match.
         let text = mp_ipc::encode(&(entry, function, types)).unwrap_or_default();

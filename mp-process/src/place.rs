@@ -55,6 +55,11 @@ impl Place {
         look().unwrap_or_else(|| Err(self.absent(loaded.err())))
     }
 
+    /// Whether it lies in the program itself, so that each process of the program finds it.
+    pub(crate) fn is_in_program(&self) -> bool {
+        self.path.as_os_str().is_empty()
+    }
+
     /// Whether this process has the object.
     pub(crate) fn is_loaded(&self) -> bool {
         object::find(|object| self.build.is_of(object).then_some(())).is_some()
@@ -63,7 +68,7 @@ impl Place {
     /// Loads the library from where the sender had it.
     fn load(&self) -> Result<(), String> {
         use std::os::unix::ffi::OsStrExt;
-        if self.path.as_os_str().is_empty() {
+        if self.is_in_program() {
             return Err("it is the program itself".into());
         }
         let path = CString::new(self.path.as_os_str().as_bytes()).map_err(|e| e.to_string())?;
@@ -76,15 +81,14 @@ impl Place {
     fn absent(&self, why: Option<String>) -> FunctionError {
         let here = object::find(|object| {
             let same = object.path().file_name() == self.path.file_name();
-            (object.is_program() == self.path.as_os_str().is_empty() && same)
-                .then(|| Build::of(object))
+            (object.is_program() == self.is_in_program() && same).then(|| Build::of(object))
         });
         let found = match (here, why) {
             (Some(build), _) => format!("here it is {build}"),
             (None, Some(why)) => format!("here it is not loaded: {why}"),
             (None, None) => "here it is not loaded".to_string(),
         };
-        let path = if self.path.as_os_str().is_empty() {
+        let path = if self.is_in_program() {
             "the program".to_string()
         } else {
             self.path.display().to_string()
