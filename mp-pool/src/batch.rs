@@ -1,5 +1,6 @@
 //! A batch: the tasks of one call, and the mailbox where their results arrive.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -20,6 +21,27 @@ pub(crate) struct Piece {
     pub(crate) nanos: u64,
     pub(crate) content: Content,
 }
+
+/// The order of the input.
+impl Ord for Piece {
+    fn cmp(&self, other: &Piece) -> Ordering {
+        self.first.cmp(&other.first)
+    }
+}
+
+impl PartialOrd for Piece {
+    fn partial_cmp(&self, other: &Piece) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Piece {
+    fn eq(&self, other: &Piece) -> bool {
+        self.first == other.first
+    }
+}
+
+impl Eq for Piece {}
 
 #[derive(Debug)]
 pub(crate) enum Content {
@@ -120,26 +142,33 @@ impl Batch {
         self.announce(&mut mail, effects);
     }
 
-    /// Delivers a piece.
-    pub(crate) fn arrive(&self, piece: Piece, effects: &mut Vec<Effect>) {
+    /// Delivers pieces.
+    pub(crate) fn arrive(
+        &self,
+        pieces: impl IntoIterator<Item = Piece>,
+        effects: &mut Vec<Effect>,
+    ) {
         let mut mail = self.mail.lock();
-        let count = u64::from(piece.count);
-        mail.open = mail.open.saturating_sub(count);
-        mail.done += count;
-        mail.pieces.push(piece);
-        if let Some(hook) = &self.hook {
-            let hook = Arc::clone(hook);
-            let total = self.total.or(mail.sealed.then_some(mail.done + mail.open));
-            let progress = Progress { done: mail.done, total };
-            effects.push(Effect::Call(Box::new(move || hook(progress))));
+        for piece in pieces {
+            let count = u64::from(piece.count);
+            mail.open = mail.open.saturating_sub(count);
+            mail.done += count;
+            mail.pieces.push(piece);
+            if let Some(hook) = &self.hook {
+                let hook = Arc::clone(hook);
+                let total = self.total.or(mail.sealed.then_some(mail.done + mail.open));
+                let progress = Progress { done: mail.done, total };
+                effects.push(Effect::Call(Box::new(move || hook(progress))));
+            }
         }
         self.announce(&mut mail, effects);
     }
 
-    /// Replaces all that is on its way by one failure.
+    /// Replaces all that is on its way, and all from `first` on, by one failure.
     pub(crate) fn refuse(&self, first: u64, error: TaskError) {
         let mut mail = self.mail.lock();
         mail.open = 0;
+        mail.pieces.retain(|piece| piece.first < first);
         mail.pieces.push(Piece { first, count: 1, nanos: 0, content: Content::Failed(error) });
     }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::batch::{Batch, Content, Hook, Piece};
+use crate::codec::Block;
 use crate::inner::Inner;
 use crate::job::begin_body;
 use crate::work::{Limits, Work};
@@ -86,44 +87,58 @@ impl Call {
         Ok(batch)
     }
 
-    /// Hands in neighbouring items as one task, and says how many bytes it has.
-    pub(crate) fn send_chunk<A: Serialize + 'static>(
+    /// Hands in neighbouring items as one task.
+    fn send_chunk<A: Serialize + 'static>(
         &self,
         pool: &Inner,
-        name: &Arc<[u8]>,
+        name: &[u8],
         batch: &Arc<Batch>,
         first: u64,
         items: &[A],
-    ) -> Result<usize, TaskError> {
+    ) -> Result<(), TaskError> {
+        let mut tasks = Vec::with_capacity(1);
         batch.expect(items.len() as u64);
-        let mut chunk = Chunk::new(name, first);
-        let ((), fds) = fd_table::collect(|| chunk.push(items));
-        let bytes = chunk.runs.iter().map(|(_, _, body)| body.len()).sum();
-        self.hand_in(pool, batch, chunk, fds)?;
-        Ok(bytes)
+        self.pack(pool, name, batch, first, items, &mut tasks, Vec::new);
+        pool.submit(&mut tasks)
     }
 
-    /// Hands in what could be encoded, and delivers the failures of what could not.
-    pub(crate) fn hand_in(
+    /// Makes one task of neighbouring items, or several with gaps between them: what cannot be
+    /// encoded is left out, and its failure delivered. `buffer` gives what a message is written
+    /// into. Says how many bytes were written.
+    #[expect(clippy::too_many_arguments, reason = "two of them are where to and what with")]
+    pub(crate) fn pack<A: Serialize + 'static>(
         &self,
         pool: &Inner,
+        name: &[u8],
         batch: &Arc<Batch>,
-        chunk: Chunk,
-        fds: Vec<OwnedFd>,
-    ) -> Result<(), TaskError> {
-        let fds = Arc::new(fds);
-        let mut effects = Vec::new();
-        for (index, reason) in chunk.failed {
-            let content = Content::Failed(TaskError::Codec(format!("argument: {reason}")));
-            batch.arrive(Piece { first: index, count: 1, nanos: 0, content }, &mut effects);
+        mut first: u64,
+        mut items: &[A],
+        tasks: &mut Vec<Work>,
+        mut buffer: impl FnMut() -> Vec<u8>,
+    ) -> usize {
+        let mut bytes = 0;
+        while !items.is_empty() {
+            let (body, fds, failure) = encode(name, items, buffer());
+            let count = failure.as_ref().map_or(items.len(), |(at, _)| *at);
+            bytes += body.len();
+            if count > 0 {
+                let fds = if fds.is_empty() { Arc::default() } else { fds.into() };
+                let (batch, limits) = (Arc::clone(batch), self.limits);
+                let count = count as u32;
+                tasks.push(Work { batch, first, count, body, fds, limits, asked: None });
+            }
+            first += count as u64;
+            items = &items[count..];
+            if let Some((_, reason)) = failure {
+                let content = Content::Failed(TaskError::Codec(format!("argument: {reason}")));
+                let mut effects = Vec::new();
+                batch.arrive([Piece { first, count: 1, nanos: 0, content }], &mut effects);
+                pool.happen(effects);
+                first += 1;
+                items = &items[1..];
+            }
         }
-        pool.happen(effects);
-        for (first, count, body) in chunk.runs {
-            let (batch, fds) = (Arc::clone(batch), Arc::clone(&fds));
-            let limits = self.limits;
-            pool.submit(Work { batch, first, count, body, fds, limits, asked: None })?;
-        }
-        Ok(())
+        bytes
     }
 
     /// The items that `imap` sends at a time, and the most that it has on their way.
@@ -141,41 +156,24 @@ const CHUNKS_PER_WORKER: usize = 16;
 /// How many chunks `imap` has on their way, for each worker.
 const WINDOW_PER_WORKER: usize = 64;
 
-/// Items that are being encoded. Those that cannot be are left out, and so cut the chunk in runs
-/// of neighbours.
-pub(crate) struct Chunk<'n> {
-    name: &'n [u8],
-    next: u64,
-    /// The index of a run's first item, how many it has, and its message.
-    runs: Vec<(u64, u32, Vec<u8>)>,
-    failed: Vec<(u64, String)>,
-}
-
-impl<'n> Chunk<'n> {
-    pub(crate) fn new(name: &'n [u8], first: u64) -> Chunk<'n> {
-        Chunk { name, next: first, runs: Vec::new(), failed: Vec::new() }
+/// Writes a task's message: all items, or those before the first that cannot be encoded, and why.
+fn encode<A: Serialize + 'static>(
+    name: &[u8],
+    items: &[A],
+    mut body: Vec<u8>,
+) -> (Vec<u8>, Vec<OwnedFd>, Option<(usize, String)>) {
+    let mut write = || {
+        body.clear();
+        body.reserve(name.len() + Block::HEAD + 16 * items.len().min(1 << 16));
+        begin_body(name, &mut body);
+        codec::push_all(&mut body, items)
+    };
+    // Most messages hold no handle, and those do without a table.
+    if fd_table::is_idle() && write().is_ok() {
+        return (body, Vec::new(), None);
     }
-
-    /// Encodes the next items.
-    pub(crate) fn push<A: Serialize + 'static>(&mut self, items: &[A]) {
-        let mut items = items;
-        while !items.is_empty() {
-            let mut body = Vec::with_capacity(self.name.len() + 16 * items.len().min(1 << 16));
-            begin_body(self.name, &mut body);
-            let pushed = codec::push_all(&mut body, items);
-            let count = pushed.as_ref().map_or_else(|(at, _)| *at, |()| items.len());
-            if count > 0 {
-                self.runs.push((self.next, count as u32, body));
-            }
-            self.next += count as u64;
-            items = &items[count..];
-            if let Err((_, reason)) = pushed {
-                self.failed.push((self.next, reason));
-                self.next += 1;
-                items = &items[1..];
-            }
-        }
-    }
+    let (written, fds) = fd_table::collect(write);
+    (body, fds, written.err())
 }
 
 /// Takes a half-submitted batch back when its input panics or a task is refused.

@@ -7,6 +7,7 @@ mod ending;
 mod worker;
 
 use std::collections::VecDeque;
+use std::iter::{from_fn, once};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,9 @@ use crate::{Error, TaskError};
 
 use worker::Feed;
 pub(crate) use worker::{Slot, Worker};
+
+/// Buffers of up to so many bytes are used again for other messages.
+pub(crate) const SHORT: usize = 1024;
 
 /// The pool's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +68,8 @@ pub(crate) struct Core {
     pub(crate) restart_limit: Option<(u32, Duration)>,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) effects: Vec<Effect>,
+    /// What is to be delivered before the lock is released.
+    outbox: Vec<(Arc<Batch>, Piece)>,
     /// The collector has been told that a closed pool has no tasks left.
     told_done: bool,
     /// How many pieces have been delivered.
@@ -89,6 +95,7 @@ impl Core {
             restart_limit: settings.restarts,
             idle_timeout: settings.idle_timeout,
             effects: Vec::new(),
+            outbox: Vec::new(),
             told_done: false,
             delivered: 0,
             totals: Counts::default(),
@@ -116,16 +123,27 @@ impl Core {
         self.phase == Phase::Closed && self.ledger.len() == 0 && self.admitted == 0
     }
 
-    /// Enters a task and sends it if a worker can take it.
-    pub(crate) fn submit(&mut self, work: Work) -> TaskId {
-        self.timed += usize::from(work.limits.is_timed());
-        let id = self.ledger.submit(work);
+    /// Enters tasks and sends what a worker can take.
+    pub(crate) fn submit(&mut self, tasks: impl Iterator<Item = Work>) {
+        for work in tasks {
+            self.timed += usize::from(work.limits.is_timed());
+            self.ledger.submit(work);
+        }
         self.dispatch();
-        id
     }
 
     /// Sends what can be sent.
     pub(crate) fn dispatch(&mut self) {
+        self.assign();
+        for slot in &mut self.slots {
+            if let Some(worker) = &mut slot.worker {
+                worker.end.commit();
+            }
+        }
+    }
+
+    /// Queues what can be queued, and lets sleepers sleep.
+    fn assign(&mut self) {
         loop {
             let slots = &self.slots;
             let fits = |slot: usize, work: &Work| {
@@ -144,6 +162,7 @@ impl Core {
                     self.ledger.assigned(id, slot, claim);
                     if self.ledger.is_spent(slot) {
                         worker.retiring = true; // That was the last one for this worker.
+                        worker.end.commit();
                         worker.end.retire();
                     }
                 }
@@ -184,25 +203,28 @@ impl Core {
     }
 
     pub(crate) fn deliver(&mut self, batch: &Arc<Batch>, first: u64, count: u32, content: Content) {
-        self.deliver_timed(batch, first, count, 0, content);
+        self.outbox.push((Arc::clone(batch), Piece { first, count, nanos: 0, content }));
     }
 
-    fn deliver_timed(
-        &mut self,
-        batch: &Arc<Batch>,
-        first: u64,
-        count: u32,
-        nanos: u64,
-        content: Content,
-    ) {
-        self.delivered += 1;
-        batch.arrive(Piece { first, count, nanos, content }, &mut self.effects);
+    /// Delivers what is in the outbox, neighbours of one batch together.
+    pub(crate) fn post(&mut self) {
+        self.delivered += self.outbox.len() as u64;
+        let mut outbox = self.outbox.drain(..).peekable();
+        while let Some((batch, piece)) = outbox.next() {
+            let more = || outbox.next_if(|(next, _)| Arc::ptr_eq(next, &batch)).map(|(_, p)| p);
+            batch.arrive(once(piece).chain(from_fn(more)), &mut self.effects);
+        }
     }
 
     /// Whether any worker has replied to anything, or made room that was asked for.
     pub(crate) fn has_news(&self) -> bool {
         let made_room = |worker: &Worker| worker.wants_room && worker.end.made_room();
         self.workers().any(|(_, worker)| worker.end.has_reply() || made_room(worker))
+    }
+
+    /// Whether a worker has come to its mark.
+    pub(crate) fn has_enough(&self) -> bool {
+        self.workers().any(|(_, worker)| worker.end.has_reply() && worker.end.is_at_mark())
     }
 
     /// Marks each lane where half of what lies there is done.
@@ -258,7 +280,7 @@ impl Core {
         }
         if any && let Some(worker) = &mut self.slots[slot].worker {
             worker.last_busy = Deadline::now();
-            worker.end.wake(); // It may wait for room.
+            worker.end.make_room();
         }
     }
 
@@ -278,7 +300,14 @@ impl Core {
         self.slots[slot].counts.enter(work.count, frame.extra, work.first);
         self.totals.enter(work.count, frame.extra, work.first);
         let content = Content::Reply { bytes, fds };
-        self.deliver_timed(&work.batch, work.first, work.count, frame.extra, content);
+        let Work { batch, first, count, mut body, .. } = work;
+        if body.capacity() <= SHORT
+            && let Some(worker) = &mut self.slots[slot].worker
+        {
+            body.clear();
+            worker.partial = body; // The next reply's memory.
+        }
+        self.outbox.push((batch, Piece { first, count, nanos: frame.extra, content }));
         Ok(())
     }
 

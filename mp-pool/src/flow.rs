@@ -1,15 +1,19 @@
 //! A flow: a call whose input is read as its results come in.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mp_sys::Deadline;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::batch::{Batch, Mail, Piece};
+use crate::batch::{Batch, Content, Mail, Piece};
 use crate::call::Call;
+use crate::core::SHORT;
 use crate::inner::{Admission, Inner};
+use crate::work::Work;
 use crate::{Error, TaskError, function};
 
 /// How many chunks `map` has on their way, for each worker: enough that none runs dry.
@@ -17,6 +21,12 @@ const CHUNKS_AHEAD: usize = 6;
 
 /// What part of a worker's ring an automatic chunk fills.
 const PART_OF_RING: usize = 8;
+
+/// How many chunks are handed in together, at most.
+const GROUP: usize = 16;
+
+/// An input that takes longer than this over a group is slow: what it gives is handed in at once.
+const QUICK_INPUT: Duration = Duration::from_micros(20);
 
 /// How much later results may come for coming many at once.
 pub(crate) const PATIENCE: Duration = Duration::from_micros(200);
@@ -35,14 +45,22 @@ pub(crate) struct Flow<I: Iterator> {
     pub(crate) chunk: usize,
     /// How many items may have been sent and not been [returned](Flow::returned).
     pub(crate) window: usize,
-    /// How many bytes the last chunk had.
+    /// How many bytes the last group had for each of its chunks.
     bytes: usize,
+    /// How many chunks go together, from an input that has so many more and is quick.
+    group: usize,
+    /// What has been read and not handed in, since the input panicked.
+    tasks: Vec<Work>,
+    /// Memory for messages: that of results which have been taken in.
+    spare: Vec<Vec<u8>>,
     pub(crate) sent: u64,
     pub(crate) returned: u64,
     /// Where the next piece in order begins.
     next: u64,
     /// Pieces that came before their turn.
-    early: BTreeMap<u64, Piece>,
+    early: BinaryHeap<Reverse<Piece>>,
+    /// Where pieces are put while they are handed on.
+    arrived: Vec<Piece>,
 }
 
 impl<A, I> Flow<I>
@@ -70,10 +88,14 @@ where
             chunk,
             window,
             bytes: 0,
+            group: 1,
+            tasks: Vec::new(),
+            spare: Vec::new(),
             sent: 0,
             returned: 0,
             next: 0,
-            early: BTreeMap::new(),
+            early: BinaryHeap::new(),
+            arrived: Vec::new(),
         }
     }
 
@@ -89,57 +111,101 @@ where
 
     /// Sends as much of the input as the window allows.
     pub(crate) fn refill(&mut self) {
-        while !self.input_ended {
-            let room = self.room();
-            if room < self.chunk.min(self.window) {
+        if self.input_ended {
+            return;
+        }
+        let mut begin = Deadline::now();
+        loop {
+            self.read_group();
+            self.hand_in();
+            if self.input_ended || self.room() < self.chunk.min(self.window) {
                 return;
+            }
+            let end = Deadline::now();
+            let is_quick = end < begin.plus(QUICK_INPUT);
+            self.group = if is_quick { (2 * self.group).min(GROUP) } else { 1 };
+            begin = end;
+        }
+    }
+
+    /// Reads and encodes some chunks. More than one only if the input says that it has them: one
+    /// that may keep us waiting gets what it has given handed in first.
+    fn read_group(&mut self) {
+        let sure = (self.input.size_hint().0 / self.chunk).clamp(1, self.group);
+        self.bytes = 0;
+        for _ in 0..sure {
+            let wanted = self.chunk.min(self.room());
+            if wanted < self.chunk.min(self.window) || self.input_ended {
+                break;
             }
             // If the input panics, what it gave before is kept and sent by the next call.
-            let wanted = self.chunk.min(room).saturating_sub(self.buffer.len());
-            self.buffer.extend(self.input.by_ref().take(wanted));
-            self.input_ended = self.buffer.len() < self.chunk.min(room);
-            if self.buffer.is_empty() {
-                return;
-            }
+            let missing = wanted.saturating_sub(self.buffer.len());
+            self.buffer.extend(self.input.by_ref().take(missing));
+            self.input_ended = self.buffer.len() < wanted;
             let first = self.sent;
-            self.sent += self.buffer.len() as u64;
-            let sent = match &self.name {
+            match &self.name {
+                _ if self.buffer.is_empty() => break,
                 Ok(name) => {
-                    self.call.send_chunk(&self.pool, name, &self.batch, first, &self.buffer)
+                    self.batch.expect(self.buffer.len() as u64);
+                    self.sent += self.buffer.len() as u64;
+                    let spare = || self.spare.pop().unwrap_or_default();
+                    let (pool, batch, tasks) = (&self.pool, &self.batch, &mut self.tasks);
+                    let bytes =
+                        self.call.pack(pool, name, batch, first, &self.buffer, tasks, spare);
+                    self.bytes = self.bytes.max(bytes);
                 }
-                Err(error) => Err(error.clone()),
-            };
-            match sent {
-                Ok(bytes) => self.bytes = bytes,
                 Err(error) => {
-                    // The pool takes no more: one word about it, and the end.
-                    self.input_ended = true;
-                    self.sent = first + 1;
-                    self.batch.refuse(first, error);
+                    let error = error.clone();
+                    self.give_up(first, error);
                 }
             }
             self.buffer.clear();
         }
     }
 
-    /// Takes the pieces that have come.
-    pub(crate) fn arrived(&self) -> Vec<Piece> {
-        self.batch.look(|mail| std::mem::take(&mut mail.pieces))
+    fn hand_in(&mut self) {
+        let Some(first) = self.tasks.first().map(|work| work.first) else { return };
+        if let Err(error) = self.pool.submit(&mut self.tasks) {
+            self.tasks.clear();
+            self.give_up(first, error);
+        }
     }
 
-    /// Hands on those of `pieces` whose turn it is, and keeps the others.
-    pub(crate) fn in_order(&mut self, pieces: Vec<Piece>, mut each: impl FnMut(&Piece)) {
-        for piece in pieces {
-            if piece.first != self.next {
-                self.early.insert(piece.first, piece);
+    /// The pool takes no more: one word about it, and the end.
+    fn give_up(&mut self, first: u64, error: TaskError) {
+        self.input_ended = true;
+        self.sent = first + 1;
+        self.batch.refuse(first, error);
+    }
+
+    /// Hands the pieces that have come to `each`; those before their turn later, if `in_order`.
+    pub(crate) fn take_in(&mut self, in_order: bool, mut each: impl FnMut(&Piece)) {
+        let mut arrived = std::mem::take(&mut self.arrived);
+        self.batch.look(|mail| std::mem::swap(&mut mail.pieces, &mut arrived));
+        for piece in arrived.drain(..) {
+            if in_order && piece.first != self.next {
+                self.early.push(Reverse(piece));
                 continue;
             }
-            self.next += u64::from(piece.count);
-            each(&piece);
-            while let Some(piece) = self.early.remove(&self.next) {
-                self.next += u64::from(piece.count);
-                each(&piece);
+            self.hand_on(piece, &mut each);
+            while let Some(Reverse(piece)) = self.early.peek()
+                && piece.first == self.next
+                && let Some(Reverse(piece)) = self.early.pop()
+            {
+                self.hand_on(piece, &mut each);
             }
+        }
+        self.arrived = arrived;
+    }
+
+    fn hand_on(&mut self, piece: Piece, each: &mut impl FnMut(&Piece)) {
+        self.next += u64::from(piece.count);
+        each(&piece);
+        if let Content::Reply { bytes, .. } = piece.content
+            && bytes.capacity() <= SHORT
+            && self.spare.len() < GROUP
+        {
+            self.spare.push(bytes);
         }
     }
 }
@@ -198,8 +264,8 @@ where
             break;
         }
         pool.wait(&flow.batch, Mail::has_pieces, None, Some(PATIENCE));
-        let (pieces, mut returned) = (flow.arrived(), 0);
-        flow.in_order(pieces, |piece| {
+        let mut returned = 0;
+        flow.take_in(true, |piece| {
             returned += u64::from(piece.count);
             each(piece);
         });

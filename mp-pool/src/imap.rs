@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::async_result::results;
-use crate::batch::{Batch, Mail, Piece};
+use crate::batch::{Batch, Mail};
 use crate::call::Call;
 use crate::flow::{Flow, PATIENCE};
 use crate::inner::Inner;
@@ -141,18 +141,16 @@ where
 
     /// Takes in the pieces that have come.
     fn take_in(&mut self) {
-        let pieces = self.flow.arrived();
-        if let Some(piece) = pieces.last() {
-            self.is_quick = piece.nanos < QUICK;
+        let (mut last, ready) = (None, &mut self.ready);
+        self.flow.take_in(self.order == Order::Input, |piece| {
+            last = Some((piece.nanos, piece.nanos / u64::from(piece.count.max(1))));
+            results(piece, |result| ready.push_back(result));
+        });
+        if let Some((task, item)) = last {
+            self.is_quick = task < QUICK;
             if self.adapts {
-                self.adapt(piece.nanos / u64::from(piece.count.max(1)));
+                self.adapt(item);
             }
-        }
-        let ready = &mut self.ready;
-        let each = |piece: &Piece| results(piece, |result| ready.push_back(result));
-        match self.order {
-            Order::Arrival => pieces.iter().for_each(each),
-            Order::Input => self.flow.in_order(pieces, each),
         }
     }
 

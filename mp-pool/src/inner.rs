@@ -13,6 +13,7 @@ use crate::bell::{Bell, Ear};
 use crate::callbacks::Callbacks;
 use crate::core::{Core, Phase};
 use crate::hand::Hand;
+use crate::linger::{linger, slept};
 use crate::settings::Settings;
 use crate::work::Work;
 use crate::{Error, TaskError};
@@ -69,6 +70,7 @@ impl Inner {
     pub(crate) fn with<R>(&self, act: impl FnOnce(&mut Core) -> R) -> R {
         let mut core = self.core.lock();
         let result = act(&mut core);
+        core.post();
         let effects = std::mem::take(&mut core.effects);
         let wanted = core.has_clocks() && core.is_early() || core.is_newly_done();
         drop(core);
@@ -96,22 +98,23 @@ impl Inner {
         }
     }
 
-    /// Hands in a task.
-    pub(crate) fn submit(&self, work: Work) -> Result<(), TaskError> {
+    /// Hands in tasks of one batch: all, or none.
+    pub(crate) fn submit(&self, tasks: &mut Vec<Work>) -> Result<(), TaskError> {
+        let Some(admitted) = tasks.first().map(|work| work.batch.admitted) else { return Ok(()) };
         self.with(|core| match (core.phase, &core.broken) {
             (_, Some(reason)) => Err(TaskError::Broken(reason.clone())),
             (Phase::Open, None) => {
-                core.submit(work);
+                core.submit(tasks.drain(..));
                 if core.wants_hands() {
                     self.bell.knock();
                 }
                 Ok(())
             }
-            (Phase::Closed, None) if work.batch.admitted && core.admits => {
-                core.submit(work);
+            (Phase::Closed, None) if admitted && core.admits => {
+                core.submit(tasks.drain(..));
                 Ok(())
             }
-            _ if work.batch.admitted => Err(TaskError::Cancelled),
+            _ if admitted => Err(TaskError::Cancelled),
             _ => Err(TaskError::Closed),
         })
     }
@@ -150,19 +153,20 @@ impl Inner {
             if deadline.is_some_and(Deadline::has_passed) {
                 break false;
             }
-            let mut until = deadline;
-            match patience.take() {
-                Some(patience) if self.followers.load(Ordering::SeqCst) == 0 => {
-                    self.core.lock().mark();
-                    let enough = Deadline::after(patience);
-                    until = Some(deadline.map_or(enough, |deadline| deadline.min(enough)));
-                    self.ear.arm_patiently();
-                }
-                _ => self.ear.arm_word(),
-            }
             // A result may also come from the collector, which has seen a worker die.
-            if !self.has_news() && !batch.look(|mail| wanted(mail)) {
-                self.ear.sleep(until);
+            let has_come = || self.has_news() || batch.look(|mail| wanted(mail));
+            let patience = patience.take().filter(|_| self.followers.load(Ordering::SeqCst) == 0);
+            let Some(patience) = patience else {
+                if !linger(deadline, has_come) {
+                    self.ear.arm_word();
+                    self.sleep(deadline, has_come);
+                }
+                continue;
+            };
+            self.core.lock().mark();
+            if !linger(deadline, || self.core.lock().has_enough()) {
+                self.ear.arm_patiently();
+                self.sleep(Some(Deadline::after(patience).or_earlier(deadline)), has_come);
             }
         };
         // SeqCst: pairs with `collect`: either we see that the bell must not rest, or the collector
@@ -176,6 +180,15 @@ impl Inner {
         }
         drop(leader);
         came
+    }
+
+    /// Sleeps until the bell rings, unless what it is to ring for `has_come`.
+    fn sleep(&self, until: Option<Deadline>, has_come: impl Fn() -> bool) {
+        if !has_come() {
+            let begin = Deadline::now();
+            self.ear.sleep(until);
+            slept(begin);
+        }
     }
 
     fn has_news(&self) -> bool {

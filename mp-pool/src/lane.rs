@@ -69,13 +69,19 @@ pub(crate) mod of_pool {
 
 /// Words on which the two wake each other.
 pub(crate) mod sleepers {
-    /// 1: the worker sleeps, or is about to.
+    /// What the worker sleeps for, or is about to: [`FOR_TASKS`](super::FOR_TASKS) or
+    /// [`FOR_ROOM`](super::FOR_ROOM); otherwise 0.
     pub(crate) const WORKER: usize = 0;
     /// 1: the pool waits for room in the task ring.
     pub(crate) const ROOM: usize = 1;
     /// [`SOON`](super::SOON), [`NOW`](super::NOW), [`ALONE`](super::ALONE): the worker is to end.
     pub(crate) const RETIRE: usize = 2;
 }
+
+/// The worker sleeps until a task comes, or more of one.
+pub(crate) const FOR_TASKS: u32 = 1;
+/// The worker sleeps until replies have been read.
+pub(crate) const FOR_ROOM: u32 = 2;
 
 /// The worker takes tasks.
 pub(crate) const READY: u64 = 1;

@@ -23,6 +23,7 @@ mod inner;
 mod job;
 pub mod lane;
 mod ledger;
+mod linger;
 mod local;
 #[cfg(all(test, loom))]
 mod models;

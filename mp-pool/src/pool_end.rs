@@ -1,5 +1,6 @@
 //! The pool's end of a lane.
 
+use std::cell::Cell;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
@@ -7,7 +8,8 @@ use mp_sys::socket::{RecvFlags, SendFlags};
 
 use crate::bell::{recv_fds, send_fds};
 use crate::lane::{
-    ALONE, CLAIMS, Frame, Lane, NOW, QUEUED, SOON, TAKEN, of_pool, of_worker, sleepers,
+    ALONE, CLAIMS, FOR_ROOM, FOR_TASKS, Frame, Lane, NOW, QUEUED, SOON, TAKEN, of_pool, of_worker,
+    sleepers,
 };
 use crate::sys::{self, fence};
 
@@ -20,8 +22,21 @@ pub(crate) struct PoolEnd {
     tail: u64,
     /// How many tasks were ever queued; the next one's claim word is this modulo `CLAIMS`.
     queued: u64,
-    /// How far replies have been read.
+    /// How far replies have been read, and how far the worker has been told so.
     head: u64,
+    told: u64,
+    /// The worker's words as they were when they were last needed: it writes there all the time,
+    /// and each look takes the line from it.
+    seen: Seen,
+    /// The worker may sleep, and has been sent something.
+    pushed: bool,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    met: Cell<u64>,
+    task_head: Cell<u64>,
+    reply_tail: Cell<u64>,
 }
 
 /// What became of a queued task.
@@ -41,23 +56,33 @@ pub(crate) struct Garbled;
 
 impl PoolEnd {
     pub(crate) fn new(lane: Lane, wire: OwnedFd) -> PoolEnd {
-        PoolEnd { lane, wire, tail: 0, queued: 0, head: 0 }
+        let seen = Seen::default();
+        PoolEnd { lane, wire, tail: 0, queued: 0, head: 0, told: 0, seen, pushed: false }
     }
 
     /// Whether a claim word is free. One is used again only when the worker has passed it and is
     /// through with its task.
     pub(crate) fn has_claim(&self) -> bool {
-        // Acquire: pairs with the worker's Release: it has looked at those claims.
-        let met = self.lane.worker[of_worker::MET].load(Ordering::Acquire);
-        self.queued.saturating_sub(met) < CLAIMS as u64 - 1
+        let has = |met: u64| self.queued.saturating_sub(met) < CLAIMS as u64 - 1;
+        has(self.seen.met.get()) || {
+            // Acquire: pairs with the worker's Release: it has looked at those claims.
+            self.seen.met.set(self.lane.worker[of_worker::MET].load(Ordering::Acquire));
+            has(self.seen.met.get())
+        }
     }
 
-    /// How many bytes can be queued at once, frame heads included.
-    pub(crate) fn room(&self) -> usize {
-        // Acquire: pairs with the worker's Release: it has read what we are about to overwrite.
-        let head = self.lane.worker[of_worker::TASK_HEAD].load(Ordering::Acquire);
-        let used = self.tail.saturating_sub(head) as usize;
-        self.lane.tasks.capacity().saturating_sub(used)
+    /// Whether `bytes` bytes can be queued at once, frame heads included.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        let has = |head: u64| {
+            let used = self.tail.saturating_sub(head) as usize;
+            self.lane.tasks.capacity().saturating_sub(used) >= bytes
+        };
+        has(self.seen.task_head.get()) || {
+            // Acquire: pairs with the worker's Release: it has read what we are about to overwrite.
+            let head = self.lane.worker[of_worker::TASK_HEAD].load(Ordering::Acquire);
+            self.seen.task_head.set(head);
+            has(head)
+        }
     }
 
     /// The longest frame: a longer message goes in pieces, so that both ends work at once.
@@ -80,6 +105,12 @@ impl PoolEnd {
         self.lane.pool[of_pool::MARK].store(mark, Ordering::Relaxed);
     }
 
+    /// Whether the worker has come to its mark.
+    pub(crate) fn is_at_mark(&self) -> bool {
+        let mark = self.lane.pool[of_pool::MARK].load(Ordering::Relaxed);
+        self.lane.worker[of_worker::MET].load(Ordering::Acquire) >= mark
+    }
+
     /// Whether the worker has made room since [`want_room`](PoolEnd::want_room).
     pub(crate) fn made_room(&self) -> bool {
         self.lane.sleepers[sleepers::ROOM].load(Ordering::Acquire) == 0
@@ -87,13 +118,14 @@ impl PoolEnd {
 
     /// Whether the worker has read all that was queued.
     pub(crate) fn is_empty(&self) -> bool {
-        self.room() == self.lane.tasks.capacity()
+        self.has_room(self.lane.tasks.capacity())
     }
 
-    /// Queues a frame, for which there is [room](PoolEnd::room). Returns the number of its claim
-    /// word, if it is the first of its message.
+    /// Writes a frame, for which there is [room](PoolEnd::has_room), to be
+    /// [committed](PoolEnd::commit). Returns the number of its claim word, if it is the first of
+    /// its message.
     pub(crate) fn push(&mut self, frame: Frame, body: &[u8]) -> u64 {
-        debug_assert!(Frame::span(body.len()) <= self.room() && frame.len as usize == body.len());
+        debug_assert!(self.has_room(Frame::span(body.len())) && frame.len as usize == body.len());
         let claim = self.queued;
         if frame.has(Frame::FIRST) {
             // Released by the store of the tail.
@@ -103,8 +135,7 @@ impl PoolEnd {
         self.lane.tasks.write(self.tail, &frame.to_bytes());
         self.lane.tasks.write(self.tail + Frame::HEAD as u64, body);
         self.tail += Frame::span(body.len()) as u64;
-        // Release: the commit; pairs with the Acquire in `WorkerEnd::peek`.
-        self.lane.pool[of_pool::TASK_TAIL].store(self.tail, Ordering::Release);
+        self.pushed = true;
         claim
     }
 
@@ -113,19 +144,34 @@ impl PoolEnd {
         send_fds(&self.wire, fds, SendFlags::DONTWAIT)
     }
 
-    /// Wakes the worker if it sleeps.
-    pub(crate) fn wake(&self) {
+    /// Wakes the worker, whatever it sleeps for.
+    fn wake(&self) {
+        self.wake_if(|sleeps_for| sleeps_for != 0);
+    }
+
+    fn wake_if(&self, wanted: impl Fn(u32) -> bool) {
         let word = &self.lane.sleepers[sleepers::WORKER];
         // SeqCst: pairs with the fence in `WorkerEnd::sleep`: either the worker sees the commit,
         // or we see that it sleeps.
         fence(Ordering::SeqCst);
-        if word.load(Ordering::Relaxed) != 0 && word.swap(0, Ordering::SeqCst) != 0 {
+        if wanted(word.load(Ordering::Relaxed)) && word.swap(0, Ordering::SeqCst) != 0 {
             sys::wake(word, 1);
+        }
+    }
+
+    /// Shows the worker what has been pushed, and wakes it if it sleeps.
+    #[inline]
+    pub(crate) fn commit(&mut self) {
+        if std::mem::take(&mut self.pushed) {
+            // Release: the commit; pairs with the Acquire in `WorkerEnd::peek`.
+            self.lane.pool[of_pool::TASK_TAIL].store(self.tail, Ordering::Release);
+            self.wake_if(|sleeps_for| sleeps_for == FOR_TASKS);
         }
     }
 
     /// Tells the worker to end once its ring is empty.
     pub(crate) fn retire(&self) {
+        debug_assert!(!self.pushed, "it would not look again");
         self.lane.sleepers[sleepers::RETIRE].store(SOON, Ordering::Release);
         self.wake();
     }
@@ -186,11 +232,15 @@ impl PoolEnd {
         self.lane.worker[of_worker::REPLY_TAIL].load(Ordering::Acquire) != self.head
     }
 
-    /// Takes the next reply frame, and appends what it holds to `body`.
+    /// Takes the next reply frame, and appends what it holds to `body`. A worker that waits for
+    /// room waits until it is [told](PoolEnd::make_room).
     pub(crate) fn next_reply(&mut self, body: &mut Vec<u8>) -> Result<Option<Frame>, Garbled> {
-        // Acquire: pairs with the Release in `Reply::close`.
-        let tail = self.lane.worker[of_worker::REPLY_TAIL].load(Ordering::Acquire);
-        let waiting = self.waiting(tail)?;
+        if self.seen.reply_tail.get() == self.head {
+            // Acquire: pairs with the Release in `Reply::close`.
+            let tail = self.lane.worker[of_worker::REPLY_TAIL].load(Ordering::Acquire);
+            self.seen.reply_tail.set(tail);
+        }
+        let waiting = self.waiting(self.seen.reply_tail.get())?;
         if waiting == 0 {
             return Ok(None);
         }
@@ -203,9 +253,20 @@ impl PoolEnd {
         }
         self.lane.replies.append_to(self.head + Frame::HEAD as u64, len, body);
         self.head += Frame::span(len) as u64;
-        // Release: pairs with the Acquire in `Reply::make_room`: we have read it.
-        self.lane.pool[of_pool::REPLY_HEAD].store(self.head, Ordering::Release);
+        if self.head - self.told >= self.lane.replies.capacity() as u64 / 8 {
+            self.make_room();
+        }
         Ok(Some(frame))
+    }
+
+    /// Tells the worker how far its replies have been read.
+    pub(crate) fn make_room(&mut self) {
+        if self.told != self.head {
+            self.told = self.head;
+            // Release: pairs with the Acquire in `Reply::room`: we have read it.
+            self.lane.pool[of_pool::REPLY_HEAD].store(self.head, Ordering::Release);
+            self.wake_if(|sleeps_for| sleeps_for == FOR_ROOM);
+        }
     }
 
     /// After the worker's death: appends the results that it left in the frame it had open.

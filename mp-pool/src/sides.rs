@@ -94,12 +94,12 @@ impl PoolSide {
     /// Queues a task and wakes the worker. `None` if there is no room: `task` must fit into the
     /// ring as a whole, and up to 127 tasks may be unclaimed.
     pub fn send(&mut self, id: u64, task: &[u8]) -> Option<Ticket> {
-        if !self.end.has_claim() || self.end.room() < Frame::span(task.len()) {
+        if !self.end.has_claim() || !self.end.has_room(Frame::span(task.len())) {
             return None;
         }
         let frame = Frame { len: task.len() as u32, flags: Frame::FIRST, fds: 0, id, extra: 0 };
         let claim = self.end.push(frame, task);
-        self.end.wake();
+        self.end.commit();
         Some(Ticket(claim))
     }
 
@@ -146,7 +146,7 @@ impl PoolSide {
     /// The next reply, if it has come to its end.
     pub(crate) fn take_reply(&mut self) -> Result<Option<Reply>, Error> {
         while let Some(frame) = self.end.next_reply(&mut self.partial).map_err(garbled)? {
-            self.end.wake(); // It may wait for room.
+            self.end.make_room();
             if !frame.has(Frame::MORE) {
                 let row = std::mem::take(&mut self.partial);
                 return Ok(Some(Reply { id: frame.id, results: items(&row) }));

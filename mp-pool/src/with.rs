@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mp_sys::fd_table;
 use mp_sys::memory::prefer_huge_pages;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::async_result::{append_all, assemble_all, assemble_one, results};
 use crate::batch::Batch;
-use crate::call::{Call, Chunk};
+use crate::call::Call;
 use crate::imap::{Imap, Order};
 use crate::inner::Inner;
 use crate::{AsyncResult, Error, Pool, Progress, TaskError, flow, function};
@@ -229,9 +228,9 @@ impl<'p> With<'p> {
         self.pool.core.lock().check_open()?;
         let name = function::name(function)?;
         let batch = Arc::new(Batch::single(self.call.hook.clone()));
-        let mut chunk = Chunk::new(&name, 0);
-        let ((), fds) = fd_table::collect(|| chunk.push(&[args]));
-        self.call.hand_in(self.pool, &batch, chunk, fds)?;
+        let mut tasks = Vec::with_capacity(1);
+        self.call.pack(self.pool, &name, &batch, 0, &[args], &mut tasks, Vec::new);
+        self.pool.submit(&mut tasks)?;
         Ok(AsyncResult::new(Arc::clone(self.pool), batch, assemble_one))
     }
 

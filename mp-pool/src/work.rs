@@ -37,7 +37,7 @@ pub(crate) struct Work {
     pub(crate) count: u32,
     /// The message to the worker (`job.rs`), kept for the case that the worker dies.
     pub(crate) body: Vec<u8>,
-    pub(crate) fds: Arc<Vec<OwnedFd>>,
+    pub(crate) fds: Arc<[OwnedFd]>,
     pub(crate) limits: Limits,
     /// When the item began that was last asked to stop for its soft limit.
     pub(crate) asked: Option<Deadline>,

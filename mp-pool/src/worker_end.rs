@@ -8,7 +8,11 @@ use mp_sys::socket::{RecvFlags, SendFlags};
 
 use crate::bell::{Bell, recv_fds, send_fds};
 use crate::codec::{Block, Number};
-use crate::lane::{ALONE, CLAIMS, Frame, Lane, NOW, QUEUED, TAKEN, of_pool, of_worker, sleepers};
+use crate::lane::{
+    ALONE, CLAIMS, FOR_ROOM, FOR_TASKS, Frame, Lane, NOW, QUEUED, TAKEN, of_pool, of_worker,
+    sleepers,
+};
+use crate::linger::{linger, slept};
 use crate::sys::{self, fence, fence_after_swap};
 
 /// The end that reads tasks and writes replies.
@@ -60,7 +64,10 @@ impl WorkerEnd {
                 if self.lane.sleepers[sleepers::RETIRE].load(Ordering::Acquire) != 0 {
                     return None;
                 }
-                self.sleep(|| self.is_wanted());
+                self.bell.ring_last();
+                if !linger(None, || self.is_wanted()) {
+                    self.sleep(FOR_TASKS, || self.is_wanted());
+                }
                 continue;
             };
             if !frame.has(Frame::FIRST) {
@@ -101,15 +108,17 @@ impl WorkerEnd {
     }
 
     /// Sleeps until the pool wakes this worker, unless what it waits for `has_come`.
-    fn sleep(&self, has_come: impl Fn() -> bool) {
+    fn sleep(&self, what_for: u32, has_come: impl Fn() -> bool) {
         let word = &self.lane.sleepers[sleepers::WORKER];
         // A swap, and so behind the one by which the pool may just have woken us.
-        word.swap(1, Ordering::SeqCst);
+        word.swap(what_for, Ordering::SeqCst);
         // SeqCst: pairs with the fence in `PoolEnd::wake`.
         fence_after_swap();
         if !has_come() {
             self.bell.ring_last();
-            let _ = sys::wait(word, 1, None);
+            let begin = Deadline::now();
+            let _ = sys::wait(word, what_for, None);
+            slept(begin);
         }
         word.store(0, Ordering::Relaxed);
     }
@@ -149,7 +158,7 @@ impl WorkerEnd {
                     Some(frame) => break frame,
                     None if self.is_deserted() => return false,
                     // One that is to retire soon waits for the rest all the same.
-                    None => self.sleep(|| self.peek().is_some() || self.is_deserted()),
+                    None => self.sleep(FOR_TASKS, || self.peek().is_some() || self.is_deserted()),
                 }
             };
         }
@@ -382,7 +391,7 @@ impl Reply<'_> {
 
     /// Waits until the pool has read something.
     fn wait_for_room(&mut self) {
-        self.end.sleep(|| self.room() != self.limit);
+        self.end.sleep(FOR_ROOM, || self.room() != self.limit);
         self.look_for_room();
     }
 }

@@ -62,7 +62,7 @@ impl Worker {
         let len = work.body.len();
         self.feed == Feed::Nothing
             && self.end.has_claim()
-            && self.end.room() >= Frame::span(len.min(self.end.piece_max()))
+            && self.end.has_room(Frame::span(len.min(self.end.piece_max())))
     }
 
     /// Queues a task, or as much of it as there is room for. Returns its claim word.
@@ -82,7 +82,6 @@ impl Worker {
             extra: (u64::from(work.count) & COUNT) | timed,
         };
         let claim = self.end.push(frame, &work.body[..now]);
-        self.end.wake();
         if more != 0 {
             self.feed = Feed::Task(id, now);
             self.feed(Some(work));
@@ -100,7 +99,7 @@ impl Worker {
                 (Feed::Abort(id) | Feed::Task(id, _), _) => (id, &[][..], None),
             };
             let piece = bytes.len().min(self.end.piece_max());
-            if self.end.room() < Frame::span(piece) {
+            if !self.end.has_room(Frame::span(piece)) {
                 if asked {
                     return;
                 }
@@ -117,7 +116,7 @@ impl Worker {
             let frame = Frame { len: piece as u32, flags, fds: 0, id, extra: 0 };
             self.end.push(frame, &bytes[..piece]);
             self.feed = next;
-            self.end.wake();
+            self.end.commit();
         }
     }
 }
