@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use mp_sys::Deadline;
 
+use crate::sys::HAS_TIME;
+
 /// The look that everyone may take.
 const GLANCE: Duration = Duration::from_micros(6);
 
@@ -34,8 +36,8 @@ thread_local! {
 /// Waits a moment until `ready`, but not past the deadline, and says whether it is.
 pub(crate) fn linger(deadline: Option<Deadline>, ready: impl Fn() -> bool) -> bool {
     let (credit, rest) = CREDIT.get();
-    if rest > 0 {
-        CREDIT.set((credit, rest - 1));
+    if rest > 0 || !HAS_TIME {
+        CREDIT.set((credit, rest.saturating_sub(1)));
         return false;
     }
     let longest = if credit >= STARE { STARE } else { GLANCE };

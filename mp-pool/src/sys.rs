@@ -26,6 +26,8 @@ mod real {
         fence(std::sync::atomic::Ordering::SeqCst);
     }
 
+    /// Whether time goes by, so that it is worth looking about before one sleeps.
+    pub(crate) const HAS_TIME: bool = true;
     /// How many tasks may be queued in one lane.
     pub(crate) const CLAIMS: usize = 128;
     /// The smallest ring.
