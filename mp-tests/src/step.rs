@@ -196,12 +196,12 @@ impl Recording {
     ) -> Result<(), (Duration, String)> {
         let mut scene = (self.build)();
         let mut child = Traced::start(scene.as_ref());
-        let mut way = 0;
+        let (mut way, known) = (0, self.routes.len());
         while !(k <= self.routes[way].len() && child.follow(&self.routes[way], k)) {
             drop(child);
             way += 1;
-            if way == self.routes.len()
-                && way < WAYS
+            if way == known
+                && known < WAYS
                 && let Ok(route) = record(self.build)
             {
                 report.recorded += 1;
