@@ -11,6 +11,8 @@ mod bell;
 mod lane;
 #[path = "../../mp-pool/src/pool_end.rs"]
 mod pool_end;
+#[path = "../../mp-pool/src/sys.rs"]
+mod sys;
 
 /// In place of the pool's own, which the lane gives out as its public face.
 mod sides {
