@@ -68,6 +68,8 @@ impl Pool {
     /// Ends everything: results that have not come are [`TaskError::Cancelled`], workers are sent
     /// SIGTERM, and SIGKILL a tenth of a second later.
     ///
+    /// [`TaskError::Cancelled`]: crate::TaskError::Cancelled
+    ///
     /// Returns at once; [`join`](Pool::join) waits. A thread cannot be ended: a thread-backed pool
     /// leaves its running tasks behind.
     ///

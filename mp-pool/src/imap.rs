@@ -10,7 +10,7 @@ use mp_sys::Deadline;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::async_result::results;
+use crate::assemble::results;
 use crate::batch::{Batch, Mail};
 use crate::call::Call;
 use crate::flow::{Flow, PATIENCE};

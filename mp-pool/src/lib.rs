@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod assemble;
 mod async_result;
 #[cfg(feature = "indicatif")]
 mod bar;

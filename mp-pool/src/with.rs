@@ -7,7 +7,7 @@ use mp_sys::memory::prefer_huge_pages;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::async_result::{append_all, assemble_all, assemble_one, results};
+use crate::assemble::{append_all, assemble_all, assemble_one, results};
 use crate::batch::Batch;
 use crate::call::Call;
 use crate::imap::{Imap, Order};

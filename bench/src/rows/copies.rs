@@ -73,6 +73,8 @@ fn big() -> Result<PathBuf, String> {
 
 /// Runs `command SRC DST` and returns how long it took.
 fn timed(mut command: Command, source: &Path) -> Result<f64, String> {
+    // What others have not yet written to the disk would be waited for by whoever writes next.
+    Command::new("sync").status().map_err(text)?;
     let target = workplace().join(format!("out-{}", std::process::id()));
     command.arg(source).arg(&target).stdin(Stdio::null()).stdout(Stdio::null());
     let start = Instant::now();
