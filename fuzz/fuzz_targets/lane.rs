@@ -63,7 +63,7 @@ fuzz_target!(|steps: Vec<(u8, u16, u64, u8)>| {
                     id: value,
                     extra: value,
                 };
-                if lane::Frame::HEAD + usize::from(at) <= end.room() && end.has_claim() {
+                if end.has_room(lane::Frame::span(usize::from(at))) && end.has_claim() {
                     end.push(frame, &vec![7; usize::from(at)]);
                 }
             }
@@ -73,7 +73,8 @@ fuzz_target!(|steps: Vec<(u8, u16, u64, u8)>| {
             }
             7 => {
                 end.want_room();
-                end.wake();
+                end.commit();
+                end.make_room();
             }
             8 => drop(end.leftovers(&mut body)),
             _ => drop(end.next_reply(&mut body)),
