@@ -224,7 +224,7 @@ fn shot_at_while_starting_by_fork() {
 fn shots_see_broken_twins() {
     for twin in [Twin::Descriptor, Twin::Zombie, Twin::Process] {
         // In quiet: it panics, for it is the one that sees.
-        let rounds = Process::new(rounds, (1, 40, Duration::MAX, Some(twin)));
+        let rounds = Process::new(rounds, (1, 1_000, Duration::MAX, Some(twin)));
         let rounds = rounds.method(StartMethod::Spawn).stderr(Stdio::Null).start().unwrap();
         let seen = rounds.join_timeout(BOUND * 2);
         assert!(matches!(seen, Err(Error::Panicked(_))), "{seen:?}");
